@@ -1,0 +1,98 @@
+"""The discretisation contract: what a NIR graph leaves open and accuracy depends on.
+
+NIR fixes the differential equation of a neuron but not the time step, the leak rule, the kind and
+order of the reset or the comparison at threshold. The contract states them, travels with the graph
+as one JSON string in NIR metadata (other types change on their way through HDF5), and is never
+guessed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from sast_compile.errors import BadFile, ContractMissing
+
+METADATA_KEY = "sast_contract"
+VERSION = 1
+
+Compare: TypeAlias = Literal[">", ">="]
+ResetKind: TypeAlias = Literal["zero", "subtract"]
+ResetWhen: TypeAlias = Literal["after_fire", "before_decay", "after_decay"]
+Leak: TypeAlias = Literal["euler", "exact"]
+
+
+class Discretised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One neuron population in discrete time: ``v <- alpha v + gain I`` (both without unit)."""
+
+    alpha: float
+    gain: float = 1.0
+
+
+class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How events become the input tensor ``(steps, *axes)`` of one sample."""
+
+    steps: int
+    axes: str  # one letter an axis, slowest first: "PYX" is polarity, row, column
+    values: Literal["binary", "counts"]
+    bin: str  # how time is cut, in words: "sample duration / steps"
+
+
+class Readout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the output becomes a decision."""
+
+    kind: Literal["spike_count"] = "spike_count"
+    ties: Literal["lowest_index"] = "lowest_index"
+
+
+class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the numbers of a graph mean in discrete time.
+
+    One step of a population, with ``H`` the comparison ``compare`` and ``s`` its spikes:
+
+    - ``zero``, ``before_decay``:  ``v[t] = alpha v[t-1] (1 - s[t-1]) + gain I[t]`` (the SAST papers)
+    - ``zero``, ``after_fire``:    the same spikes; ``v`` reads 0 in the step of the spike
+    - ``subtract``, ``after_fire``:  ``v[t] -= threshold`` in the step of the spike, then it decays
+    - ``subtract``, ``after_decay``: ``v[t] = alpha v[t-1] - threshold s[t-1] + gain I[t]`` (snnTorch)
+    """
+
+    version: int = VERSION
+    dt: float  # seconds
+    leak: Leak  # euler: alpha = 1 - dt/tau; exact: alpha = exp(-dt/tau)
+    reset: ResetKind
+    reset_when: ResetWhen
+    compare: Compare
+    # alpha and gain themselves, by NIR node: tau in float32 does not give alpha back
+    neurons: dict[str, Discretised] = {}
+    encoding: Encoding | None = None
+    readout: Readout = Readout()
+
+    def __post_init__(self) -> None:
+        if not self.dt > 0:
+            raise BadFile(f"time step dt = {self.dt} s is not positive", where="contract")
+        for name, neuron in self.neurons.items():
+            if not 0 <= neuron.alpha <= 1:
+                raise BadFile(
+                    f"leak factor alpha = {neuron.alpha} lies outside [0, 1]",
+                    where=f"contract, {name}",
+                )
+
+    def to_json(self) -> str:
+        """The canonical JSON of the contract: sorted keys, no spaces, the same bytes every time."""
+        return msgspec.json.encode(self, order="sorted").decode()
+
+
+def contract_from_json(text: str | bytes, where: str) -> Contract:
+    """The contract in ``text``; raises BadFile naming ``where`` if it is malformed or newer."""
+    try:
+        version = msgspec.json.decode(text, type=dict[str, object]).get("version")
+        if version != VERSION:
+            raise BadFile(
+                f"contract version {version!r} is not the {VERSION} that this release reads",
+                where=where,
+                hint="update sast-compile",
+            )
+        return msgspec.json.decode(text, type=Contract)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadFile(f"the discretisation contract is malformed: {error}", where=where) from None

@@ -1,0 +1,1 @@
+"""The intermediate representation: one program, from floats to one chip's integers."""

@@ -1,0 +1,282 @@
+"""The ops, each a frozen record with one typing rule: types in, type out, or TypeMismatch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from sast_compile.errors import TypeMismatch
+from sast_compile.ir.neuron import Clamp, Fire, Natural, Param, Positive, Record, Ref, Reset, State
+from sast_compile.ir.types import (
+    Const,
+    Element,
+    Float,
+    Int,
+    Scale,
+    TensorType,
+    int_holding,
+    same_scale,
+    times,
+)
+
+Consts: TypeAlias = Mapping[str, Const]
+
+
+class Input(Record, frozen=True, kw_only=True, tag="input"):
+    """The events of one step: ``bits`` = 1 for spikes, more for counts or graded values."""
+
+    shape: tuple[Positive, ...]
+    bits: Positive = 1
+    signed: bool = False
+
+    def result(self, consts: Consts) -> TensorType:
+        return TensorType(self.shape, Int(self.bits, self.signed))
+
+
+class Flatten(Record, frozen=True, kw_only=True, tag="flatten"):
+    """The elements in C order: the last axis (x of ``PYX``) runs fastest."""
+
+    def result(self, consts: Consts, x: TensorType) -> TensorType:
+        if isinstance(x.scale, tuple):
+            raise TypeMismatch("cannot flatten a tensor with one scale per channel")
+        return TensorType((x.size,), x.element, x.scale)
+
+
+class Dense(Record, frozen=True, kw_only=True, tag="dense"):
+    """A full projection: ``y = (W x) << exponent``; below 0 the sum shifts right (floor).
+
+    W is (outputs, inputs).
+    """
+
+    weight: Ref
+    exponent: int = 0
+
+    def result(self, consts: Consts, x: TensorType) -> TensorType:
+        weight = _matrix(self.weight, consts, x)
+        shape = (weight.type.shape[0],)
+        scale = times(times(weight.type.scale, x.scale), 2.0**-self.exponent)
+        if isinstance(weight.type.element, Float) or isinstance(x.element, Float):
+            return TensorType(shape, Float(), scale)
+        low, high = sum_bounds(weight, x.element)
+        return TensorType(
+            shape, int_holding(*(shifted(e, self.exponent) for e in (low, high))), scale
+        )
+
+
+class Terms(Record, frozen=True, kw_only=True, tag="terms"):
+    """A projection whose sum the neuron makes: ``y[j] = W[:, j] x[j] << exponent``.
+
+    For chips that saturate after every single addition, where the order of the terms is part of the
+    arithmetic. The result is (inputs, outputs).
+    """
+
+    weight: Ref
+    exponent: int = 0
+
+    def result(self, consts: Consts, x: TensorType) -> TensorType:
+        weight = _matrix(self.weight, consts, x)
+        if isinstance(weight.type.scale, tuple):
+            raise TypeMismatch("terms cannot have one scale per output")
+        if isinstance(weight.type.element, Float) or isinstance(x.element, Float):
+            raise TypeMismatch("terms are for integers; a float sum needs no order: use dense")
+        outputs, inputs = weight.type.shape
+        ends = [
+            shifted(w * e, self.exponent)
+            for w in (int(weight.data.min()), int(weight.data.max()))
+            for e in (x.element.low, x.element.high)
+        ]
+        scale = times(times(weight.type.scale, x.scale), 2.0**-self.exponent)
+        return TensorType((inputs, outputs), int_holding(min(ends), max(ends)), scale)
+
+
+class Add(Record, frozen=True, kw_only=True, tag="add"):
+    """The sum of currents of one scale that meet at a neuron."""
+
+    def result(self, consts: Consts, *xs: TensorType) -> TensorType:
+        _alike(xs, "add")
+        if any(isinstance(x.element, Float) for x in xs):
+            return TensorType(xs[0].shape, Float(), xs[0].scale)
+        elements = [x.element for x in xs if isinstance(x.element, Int)]
+        element = int_holding(sum(e.low for e in elements), sum(e.high for e in elements))
+        return TensorType(xs[0].shape, element, xs[0].scale)
+
+
+class Join(Record, frozen=True, kw_only=True, tag="join"):
+    """Terms one behind the other: those of the first input are added first."""
+
+    def result(self, consts: Consts, *xs: TensorType) -> TensorType:
+        _alike(xs, "join", axes=slice(1, None))
+        elements = [x.element for x in xs if isinstance(x.element, Int)]
+        element = int_holding(min(e.low for e in elements), max(e.high for e in elements))
+        return TensorType((sum(x.shape[0] for x in xs), *xs[0].shape[1:]), element, xs[0].scale)
+
+
+class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
+    """A population: inputs -> synaptic states -> voltage -> spikes (without ``fire``: v itself).
+
+    With synapses, input i drives synapse i and their sum drives the voltage; without, the one input
+    drives the voltage. ``start`` is the step in which the population computes column 0 of a sample;
+    before it, the states rest at 0.
+    """
+
+    shape: tuple[Positive, ...]
+    synapses: tuple[State, ...] = ()
+    voltage: State
+    fire: Fire | None
+    reset: Reset | None = None
+    start: Natural = 0
+
+    def result(self, consts: Consts, *xs: TensorType) -> TensorType:
+        self._check_inputs(xs)
+        self._check_arithmetic(xs)
+        scale = self.voltage_scale(*xs)
+        self._check_params(consts)
+        if self.fire is not None:
+            return self.spikes()
+        clamp = self.voltage.clamp
+        element: Element = int_holding(clamp.low, clamp.high) if clamp else Float()
+        return TensorType(self.shape, element, scale)
+
+    def spikes(self) -> TensorType:
+        """The type of the spikes, known without the inputs: so a loop can be typed."""
+        limit = self.fire.limit if self.fire else 1
+        return TensorType(self.shape, int_holding(0, limit))
+
+    def voltage_scale(self, *xs: TensorType) -> Scale:
+        """Model units of one step of v: the current's, divided by the gains on its way."""
+        if any(isinstance(s.gain, Ref) for s in self.states):
+            return 1.0  # only in float programs, where values are in model units already
+        if self.is_float:
+            return 1.0
+        synaptic = [
+            times(x.scale, 1.0 / float(s.gain))  # type: ignore[arg-type]  # not a Ref: see above
+            for x, s in zip(xs, self.synapses, strict=False)
+        ] or [xs[0].scale]
+        if not all(same_scale(synaptic[0], other) for other in synaptic[1:]):
+            raise TypeMismatch(f"the synapses' scales differ: {synaptic}")
+        return times(synaptic[0], 1.0 / float(self.voltage.gain))  # type: ignore[arg-type]
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """Synapses first, voltage last."""
+        return (*self.synapses, self.voltage)
+
+    @property
+    def is_float(self) -> bool:
+        return self.voltage.clamp is None
+
+    def params(self) -> dict[str, Param | None]:
+        """Every parameter that may be one number per neuron, by a name for messages."""
+        named: dict[str, Param | None] = {}
+        for name, state in self.named_states():
+            decay = state.decay
+            rate = None if decay is None else getattr(decay, decay.__struct_fields__[0])
+            named |= {f"{name} decay": rate, f"{name} gain": state.gain, f"{name} bias": state.bias}
+        if self.fire:
+            named["threshold"] = self.fire.threshold
+        if self.reset:
+            named |= {"reset amount": self.reset.amount, "reset floor": self.reset.floor}
+        return named
+
+    def named_states(self) -> list[tuple[str, State]]:
+        """Each state by name: u for one synapse (u0, u1 .. for several), v for the voltage."""
+        many = len(self.synapses) > 1
+        synapses = [(f"u{i}" if many else "u", s) for i, s in enumerate(self.synapses)]
+        return [*synapses, ("v", self.voltage)]
+
+    def _check_inputs(self, xs: tuple[TensorType, ...]) -> None:
+        drivers = self.synapses or (self.voltage,)
+        if len(xs) != len(drivers):
+            raise TypeMismatch(f"{len(xs)} inputs for {len(drivers)} driven states")
+        for x, state in zip(xs, drivers, strict=True):
+            shape = x.shape[1:] if state.adds == "each" else x.shape
+            if shape != self.shape:
+                raise TypeMismatch(f"input {x} does not fit a population of shape {self.shape}")
+
+    def _check_arithmetic(self, xs: tuple[TensorType, ...]) -> None:
+        floats = [s.clamp is None for s in self.states]
+        if any(floats) and not all(floats):
+            raise TypeMismatch("some states are floats (no clamp), some integers")
+        if not self.is_float and any(isinstance(x.element, Float) for x in xs):
+            raise TypeMismatch("a float current drives integer states")
+        for name, value in self.params().items():
+            if not self.is_float and isinstance(value, float):
+                raise TypeMismatch(f"{name} {value} is a float in an integer neuron")
+        for state in self.states:
+            if state.decay is not None and isinstance(state.clamp, Clamp) == (
+                state.decay.__struct_config__.tag == "factor"
+            ):
+                raise TypeMismatch("factor decays floats; mul_shift and bit_shift decay integers")
+        if self.fire is not None:
+            self._check_reset(self.fire)
+
+    def _check_reset(self, fire: Fire) -> None:
+        if self.reset is None:
+            raise TypeMismatch("a neuron that fires needs a reset")
+        adds_plainly = self.voltage.adds == "sum" and self.voltage.decays == "first"
+        if self.reset.when == "after_decay" and not adds_plainly:
+            raise TypeMismatch("a reset after the decay needs adds='sum' and decays='first'")
+        if self.reset.kind == "subtract" and self.reset.amount == 0:
+            raise TypeMismatch("a subtracting reset needs an amount")
+        if self.reset.floor is not None and self.reset.when != "after_fire":
+            raise TypeMismatch("a floor needs a reset after the spike")
+        if fire.limit > 1 and isinstance(fire.threshold, (int, float)) and fire.threshold <= 0:
+            raise TypeMismatch(f"threshold {fire.threshold} would fire without end")
+
+    def _check_params(self, consts: Consts) -> None:
+        for name, value in self.params().items():
+            if isinstance(value, Ref):
+                const = lookup(value, consts)
+                if const.type.shape != self.shape:
+                    raise TypeMismatch(f"{name}: {const.type} for a population of {self.shape}")
+                if not self.is_float and isinstance(const.type.element, Float):
+                    raise TypeMismatch(f"{name}: {const.type} in an integer neuron")
+
+
+Op: TypeAlias = Input | Flatten | Dense | Terms | Add | Join | Neuron
+
+
+def lookup(ref: Ref, consts: Consts) -> Const:
+    """The constant that ``ref`` names; TypeMismatch if there is none."""
+    if ref.name not in consts:
+        raise TypeMismatch(f"no constant @{ref.name}")
+    return consts[ref.name]
+
+
+def shifted(value: int, exponent: int) -> int:
+    """``value << exponent``; a negative exponent is a floor division."""
+    return value << exponent if exponent >= 0 else value >> -exponent
+
+
+def sum_bounds(weight: Const, x: Int) -> tuple[int, int]:
+    """The least and greatest sum of any row of ``weight`` with inputs ``x``."""
+    low, high = row_bounds(weight, x)
+    return int(low.min()), int(high.max())
+
+
+def row_bounds(weight: Const, x: Int) -> tuple[np.ndarray, np.ndarray]:
+    """Per output: the least and the greatest sum over all inputs of type ``x``."""
+    w = weight.data.astype(np.int64)
+    positive, negative = np.maximum(w, 0).sum(axis=1), np.minimum(w, 0).sum(axis=1)
+    return positive * x.low + negative * x.high, positive * x.high + negative * x.low
+
+
+def _matrix(ref: Ref, consts: Consts, x: TensorType) -> Const:
+    weight = lookup(ref, consts)
+    if len(weight.type.shape) != 2 or x.shape != weight.type.shape[1:]:
+        raise TypeMismatch(f"weight @{ref.name} {weight.type} does not fit an input {x}")
+    if isinstance(x.scale, tuple):
+        raise TypeMismatch("the input of a projection has one scale per channel")
+    return weight
+
+
+def _alike(xs: tuple[TensorType, ...], op: str, axes: slice = slice(None)) -> None:
+    if not xs:
+        raise TypeMismatch(f"{op} needs an input")
+    for x in xs[1:]:
+        if x.shape[axes] != xs[0].shape[axes]:
+            raise TypeMismatch(f"{op} of shapes {xs[0].shape} and {x.shape}")
+        if not same_scale(x.scale, xs[0].scale):
+            raise TypeMismatch(f"{op} of scales {xs[0].scale} and {x.scale}")
