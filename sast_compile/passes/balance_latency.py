@@ -1,0 +1,66 @@
+"""The chip's latency per projection, as delays on edges and start steps of populations.
+
+Give every node n the step ``start(n)`` in which it computes column 0. An edge from p to n that
+means "d steps ago" then waits ``d + start(n) - start(p)`` steps on the chip, and on a projection
+this wait cannot be below the chip's latency. The least starts that respect this are longest paths;
+a shorter path waits longer (retiming, Leiserson and Saxe 1991). A loop whose delays are shorter
+than its projections' latencies cannot be computed by the chip.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from msgspec.structs import replace as with_fields
+
+from sast_compile.errors import Unsupported
+from sast_compile.ir.ops import Dense, Neuron, Op, Terms
+from sast_compile.ir.program import Edge, Node, Program
+from sast_compile.passes.lowered import Lowered, Note, Options
+from sast_compile.target import Target
+
+
+def balance_latency(program: Program, target: Target, options: Options) -> Lowered:
+    """The same spikes in every column of every layer, at the time when the chip computes them."""
+    starts = _starts(program, target.time.connection_latency)
+    nodes = tuple(_retimed(node, starts) for node in program.nodes)
+    for node in nodes:
+        for edge in node.inputs:
+            if edge.delay > target.time.longest_delay:
+                raise Unsupported(
+                    f"needs a delay of {edge.delay} steps from {edge.node}; "
+                    f"{target.name} has {target.time.longest_delay}",
+                    where=node.name,
+                )
+    notes = [
+        Note(name, f"column 0 in step {starts[name]}", {"start": starts[name]})
+        for name in program.neurons
+    ]
+    return Lowered(replace(program, nodes=nodes), tuple(notes))
+
+
+def _starts(program: Program, latency: int) -> dict[str, int]:
+    """The longest path to each node, a projection being ``latency`` long and a delay negative."""
+    starts = dict.fromkeys(program.by_name, 0)
+    for _ in range(len(starts) + 1):
+        changed = False
+        for node in program.nodes:
+            own = latency if isinstance(node.op, (Dense, Terms)) else 0
+            for edge in node.inputs:
+                earliest = starts[edge.node] + own - edge.delay
+                if earliest > starts[node.name]:
+                    starts[node.name], changed = earliest, True
+        if not changed:
+            return starts
+    raise Unsupported(
+        f"a loop has more projections than steps of delay; each takes {latency} on the chip",
+        where=program.name,
+        hint="give the loop a delay of as many steps as it has projections",
+    )
+
+
+def _retimed(node: Node, starts: dict[str, int]) -> Node:
+    own = starts[node.name]
+    inputs = tuple(Edge(e.node, e.delay + own - starts[e.node]) for e in node.inputs)
+    op: Op = with_fields(node.op, start=own) if isinstance(node.op, Neuron) else node.op
+    return replace(node, op=op, inputs=inputs)

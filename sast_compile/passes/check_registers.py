@@ -1,0 +1,74 @@
+"""The last pass: nothing in the program exceeds a register, a grid or the adder of the chip."""
+
+from __future__ import annotations
+
+from sast_compile.errors import TargetLimit
+from sast_compile.ir.neuron import MulShift, Ref, State
+from sast_compile.ir.ops import Dense, Neuron
+from sast_compile.ir.program import Program
+from sast_compile.ir.ranges import Reach, reaches
+from sast_compile.ir.types import Float
+from sast_compile.passes.lowered import Lowered, Note, Options
+from sast_compile.passes.quantize_weights import grid_of
+from sast_compile.target import Register, Target
+
+
+def check_registers(program: Program, target: Target, options: Options) -> Lowered:
+    """The same program; TargetLimit naming node, register, value and range if one is exceeded."""
+    for node in program.nodes:
+        if isinstance(node.op, Dense):
+            _check_weights(program, node.name, node.op, target)
+    found = reaches(program, options.steps)
+    for name, neuron in program.neurons.items():
+        if neuron.is_float:
+            raise TargetLimit("is still a float neuron", where=name)
+        _check_neuron(program, name, neuron, target)
+        _check_current(name, found[name], target)
+    return Lowered(program, tuple(_note(n, op, found[n]) for n, op in program.neurons.items()))
+
+
+def _check_weights(program: Program, name: str, op: Dense, target: Target) -> None:
+    element = program.consts[op.weight.name].type.element
+    if isinstance(element, Float):
+        raise TargetLimit("weights are still floats", where=name)
+    _within(name, "weight bits", element.bits, min(target.weights.bits), max(target.weights.bits))
+    exponent = op.exponent - (grid_of(target, element).top_bits - element.bits)
+    weights = target.weights
+    _within(name, "weight exponent", exponent, weights.exponent_low, weights.exponent_high)
+
+
+def _check_neuron(program: Program, name: str, op: Neuron, target: Target) -> None:
+    assert op.fire is not None
+    _within(name, "threshold", op.fire.threshold, target.threshold.low, target.threshold.high)
+    registers: list[tuple[State, Register | None]] = [(op.voltage, target.neurons.voltage)]
+    registers += [(state, target.neurons.synapse) for state in op.synapses]
+    for state, register in registers:
+        if register is not None and isinstance(state.decay, MulShift):
+            _within(name, "decay", state.decay.decay, register.decay.low, register.decay.high)
+    bias, high = op.voltage.bias, (1 << (target.bias.mantissa_bits - 1)) - 1
+    values = program.consts[bias.name].data.tolist() if isinstance(bias, Ref) else [bias]
+    for value in values:
+        _within(name, "bias mantissa", value, -high - 1, high)
+    exponents = target.bias.exponent_low, target.bias.exponent_high
+    _within(name, "bias exponent", op.voltage.bias_exponent, *exponents)
+
+
+def _check_current(name: str, reach: Reach, target: Target) -> None:
+    limit = target.neurons.current_limit
+    for current in reach.currents:
+        _within(name, "summed current", current.least, -limit, limit)
+        _within(name, "summed current", current.most, -limit, limit)
+
+
+def _within(name: str, what: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, (int, float)):
+        raise TargetLimit(f"{what} differs between neurons, which is not supported yet", where=name)
+    if not low <= value <= high:
+        raise TargetLimit(f"{what} {value:g} lies outside {low}..{high}", where=name)
+
+
+def _note(name: str, op: Neuron, reach: Reach) -> Note:
+    spans = [f"{state} in [{r.least:.0f}, {r.most:.0f}]" for state, r in reach.states.items()]
+    clamped = reach.may_clamp(op)
+    verdict = f"{', '.join(clamped)} may be clamped" if clamped else "proven for every input"
+    return Note(name, f"{'; '.join(spans)}: {verdict}", {"proven": float(not clamped)})

@@ -1,0 +1,38 @@
+"""What a pass takes and gives: a program and a target, and a program with notes on what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from sast_compile.ir.program import Program
+from sast_compile.target import Target
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user chose: ``bits`` of a weight, and ``steps`` of a sample where they are known."""
+
+    bits: int = 8
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Note:
+    """One thing that a pass did to a node, in words and in numbers."""
+
+    node: str
+    text: str
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """The program after a pass, and what the pass changed."""
+
+    program: Program
+    notes: tuple[Note, ...] = ()
+
+
+Pass: TypeAlias = Callable[[Program, Target, Options], Lowered]

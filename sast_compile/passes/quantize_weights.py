@@ -1,0 +1,95 @@
+"""Weights as the chip's integers."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.errors import TargetLimit
+from sast_compile.ir.ops import Dense
+from sast_compile.ir.program import Program
+from sast_compile.ir.types import Const, Float, Int, TensorType
+from sast_compile.passes.feeders import feeders
+from sast_compile.passes.lowered import Lowered, Note, Options
+from sast_compile.target import Grid, Target
+
+SMALLEST_CLIP, CLIPS = 0.1, 91  # of the largest weight; the candidates include 1, max-abs itself
+
+
+def quantize_weights(program: Program, target: Target, options: Options) -> Lowered:
+    """Every weight is ``w scale`` with an integer w on the grid that needs ``options.bits`` bits.
+
+    The projections into one population share their scale, for the chip adds their integers. The
+    scale is the largest weight over the largest integer (max-abs), or the smaller one, which clips
+    some weights, with the least squared error: max-abs at 2 bits would round nearly all to 0.
+    """
+    if options.bits not in target.weights.bits:
+        allowed = f"{min(target.weights.bits)}..{max(target.weights.bits)}"
+        raise TargetLimit(f"{options.bits}-bit weights do not exist on {target.name} ({allowed})")
+    consts: dict[str, Const] = {}
+    notes: list[Note] = []
+    for name in program.neurons:
+        weights = _float_weights(program, feeders(program, name))
+        if not weights:
+            continue
+        element = _element(
+            name, np.concatenate([w.ravel() for w in weights.values()]), target, options
+        )
+        scale = best_scale(np.concatenate([w.ravel() for w in weights.values()]), element)
+        for const_name, weight in weights.items():
+            integers = np.clip(np.rint(weight / scale), element.low, element.high)
+            consts[const_name] = Const(TensorType(weight.shape, element, scale), integers)
+            notes.append(_note(const_name, weight, integers, element, scale))
+    return Lowered(program.with_ops({}, consts), tuple(notes))
+
+
+def best_scale(weights: npt.NDArray[np.float64], element: Int) -> float:
+    """The scale with the least squared error of ``weights`` on the grid of ``element``."""
+    largest = float(np.abs(weights).max()) or 1.0
+    candidates = largest / element.high * np.linspace(SMALLEST_CLIP, 1, CLIPS)[::-1]
+    return float(min(candidates, key=lambda scale: _squared_error(weights, element, scale)))
+
+
+def _squared_error(weights: npt.NDArray[np.float64], element: Int, scale: float) -> float:
+    grid = np.clip(np.rint(weights / scale), element.low, element.high)
+    return float(((grid * scale - weights) ** 2).sum())
+
+
+def _float_weights(program: Program, names: list[str]) -> dict[str, npt.NDArray[np.float64]]:
+    refs = [op.weight.name for n in names if isinstance(op := program.by_name[n].op, Dense)]
+    consts = {ref: program.consts[ref] for ref in refs}
+    return {ref: c.data for ref, c in consts.items() if isinstance(c.type.element, Float)}
+
+
+def _element(name: str, weights: npt.NDArray[np.float64], target: Target, options: Options) -> Int:
+    """An unsigned grid where no weight is negative and the chip has one, else the signed grid."""
+    unsigned = any(not grid.signed for grid in target.weights.grids.values())
+    element = Int(options.bits, signed=not (unsigned and weights.min() >= 0))
+    if element.high < 1:
+        raise TargetLimit(f"{options.bits}-bit integers hold no positive weight", where=name)
+    return element
+
+
+def grid_of(target: Target, element: Int) -> Grid:
+    """The target's grid for weights of this signedness."""
+    return next(g for g in target.weights.grids.values() if g.signed == element.signed)
+
+
+def _note(
+    name: str,
+    weight: npt.NDArray[np.float64],
+    integers: npt.NDArray[np.float64],
+    element: Int,
+    scale: float,
+) -> Note:
+    clipped = int((np.abs(np.rint(weight / scale)) > element.high).sum())
+    lost = int(((integers == 0) & (weight != 0)).sum())
+    error = weight - integers * scale
+    power = float((weight**2).sum()) / max(float((error**2).sum()), 1e-300)
+    sqnr = 10 * float(np.log10(max(power, 1e-300)))
+    return Note(
+        name,
+        f"{element}, scale {scale:.6g}, SQNR {sqnr:.1f} dB, {clipped} of {weight.size} clipped, "
+        f"{lost} rounded to 0",
+        {"scale": scale, "sqnr_db": sqnr, "clipped": clipped, "zeroed": lost, "n": weight.size},
+    )
