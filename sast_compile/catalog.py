@@ -35,7 +35,7 @@ def locate_target(name: str) -> Path:
     if name not in target_names():
         raise CompileError(
             f"unknown target {name!r}",
-            hint=f"{suggestion(name, target_names())}or give the path of a .toml file",
+            hint=f"{suggestion(name, target_names())} (or give the path of a .toml file)",
         )
     return shipped("targets") / f"{name}.toml"
 
@@ -44,4 +44,4 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     """``did you mean `x`? `` or the list of what is known, for the end of a message."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean `{near[0]}`? " if near else f"known: {', '.join(known)}; "
+    return f"did you mean `{near[0]}`?" if near else f"known: {', '.join(known)}"

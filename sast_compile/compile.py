@@ -1,18 +1,30 @@
-"""The straight line: a float program and a target in, the chip's program out.
+"""The straight line: a model and a target in, a compiled artifact out.
 
-Read top to bottom: every pass of the target's list in order, the program checked after each.
+Read `lower` first: every pass of the target's list in order, the program checked after each.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from importlib.metadata import version
 
-from sast_compile.backends.reference import Events
-from sast_compile.errors import CompileError
-from sast_compile.ir.program import Program, check
-from sast_compile.passes import PASSES, Note, Options
+import numpy as np
+
+from sast_compile.artifact import Artifact, Golden, Provenance
+from sast_compile.backends import reference
 from sast_compile.catalog import suggestion
-from sast_compile.target import Target
+from sast_compile.contract import Contract
+from sast_compile.errors import CompileError
+from sast_compile.frontend.source import Source, read_source
+from sast_compile.ir.program import Program, check
+from sast_compile.levels import hard_spikes
+from sast_compile.passes import PASSES, Note, Options
+from sast_compile.samples import samples_for
+from sast_compile.target import Target, parse_target, read_target_text
+
+GOLDEN_SAMPLES = 8
+BITS = range(2, 9)
 
 
 @dataclass(frozen=True)
@@ -22,6 +34,50 @@ class Step:
     name: str
     program: Program
     notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model on its way to the chip; ``artifact`` is None if the passes were stopped early."""
+
+    source: Source
+    target: Target
+    steps: tuple[Step, ...]
+    artifact: Artifact | None
+
+
+def compile_model(
+    model: str | os.PathLike[str],
+    target: str = "loihi2",
+    bits: int = 8,
+    contract: Contract | None = None,
+    stop_after: str | None = None,
+) -> Compiled:
+    """The model at ``model`` (`.pt`, `.nir`) for the target of that name or path, at ``bits`` bits.
+
+    ``contract`` states the discretisation of a NIR graph that carries none; ``stop_after`` names
+    the last pass to run. Raises CompileError, saying where, what, and the way out.
+    """
+    if bits not in BITS:
+        raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
+    target_text = read_target_text(target)
+    chip = parse_target(target_text, target)
+    source = read_source(model, contract)
+    encoding = source.contract.encoding
+    options = Options(bits, encoding.steps if encoding else None)
+    steps = lower(source.program, chip, options, stop_after)
+    if stop_after is not None and stop_after != chip.passes[-1]:
+        return Compiled(source, chip, steps, None)
+    program = steps[-1].program
+    provenance = Provenance(
+        source=source.path,
+        source_sha256=source.sha256,
+        bits=bits,
+        data=source.dataset,
+        versions={name: version(name) for name in ("sast-compile", "numpy", "nir")},
+    )
+    artifact = Artifact(program, target_text, source.contract, provenance, _golden(source, program))
+    return Compiled(source, chip, steps, artifact)
 
 
 def lower(
@@ -40,8 +96,19 @@ def lower(
 
 
 def _check_names(target: Target, stop_after: str | None) -> None:
-    for name in (*target.passes, *([stop_after] if stop_after else [])):
+    for name in target.passes:
         if name not in PASSES:
             raise CompileError(
-                f"no pass is called {name!r}", hint=suggestion(name, PASSES).rstrip("; ")
+                f"pass {name!r} does not exist", where=target.name, hint=suggestion(name, PASSES)
             )
+    if stop_after is not None and stop_after not in target.passes:
+        hint = suggestion(stop_after, target.passes)
+        raise CompileError(f"{target.name} runs no pass {stop_after!r}", hint=hint)
+
+
+def _golden(source: Source, program: Program) -> Golden:
+    samples = samples_for(program, source.contract, source.dataset, GOLDEN_SAMPLES)
+    events = np.ascontiguousarray(samples.events)
+    trace = reference.run(program, events)
+    spikes = {name: trace[name].spikes for name in program.neurons}
+    return Golden(events, spikes, dict(hard_spikes(source, events)))

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from sast_compile.errors import BadFile, ContractMissing
+from sast_compile.errors import BadFile
 
 METADATA_KEY = "sast_contract"
 VERSION = 1
@@ -51,10 +51,10 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     One step of a population, with ``H`` the comparison ``compare`` and ``s`` its spikes:
 
-    - ``zero``, ``before_decay``:  ``v[t] = alpha v[t-1] (1 - s[t-1]) + gain I[t]`` (the SAST papers)
+    - ``zero``, ``before_decay``:  ``v[t] = alpha v[t-1] (1 - s[t-1]) + gain I`` (the SAST papers)
     - ``zero``, ``after_fire``:    the same spikes; ``v`` reads 0 in the step of the spike
-    - ``subtract``, ``after_fire``:  ``v[t] -= threshold`` in the step of the spike, then it decays
-    - ``subtract``, ``after_decay``: ``v[t] = alpha v[t-1] - threshold s[t-1] + gain I[t]`` (snnTorch)
+    - ``subtract``, ``after_fire``:  ``v[t] -= threshold`` in the spike's step, then it decays
+    - ``subtract``, ``after_decay``: ``v[t] = alpha v[t-1] - threshold s[t-1] + gain I`` (snnTorch)
     """
 
     version: int = VERSION

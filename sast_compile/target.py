@@ -80,7 +80,7 @@ class Register(Table, frozen=True, kw_only=True):
 
 
 class Neurons(Table, frozen=True, kw_only=True):
-    """A population of the chip; ``synapse`` is absent where a current drives the voltage at once."""
+    """A population of the chip; no ``synapse`` where a current drives the voltage at once."""
 
     synapse: Register | None = None
     voltage: Register

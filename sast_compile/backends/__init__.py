@@ -1,0 +1,1 @@
+"""Code that runs programs; the back ends do not know each other."""

@@ -16,6 +16,7 @@ from sast_compile.contract import Compare, ResetKind, ResetWhen
 
 Natural: TypeAlias = Annotated[int, Meta(ge=0)]
 Positive: TypeAlias = Annotated[int, Meta(ge=1)]
+Exponent: TypeAlias = Annotated[int, Meta(ge=-62, le=62)]  # of sums that fit 64 bits
 Rounding: TypeAlias = Literal["toward_zero", "floor", "half_even"]
 
 
@@ -43,7 +44,7 @@ class MulShift(Record, frozen=True, kw_only=True, tag="mul_shift"):
 
     decay: Param
     offset: Natural = 0
-    bits: Positive = 12
+    bits: Annotated[int, Meta(ge=1, le=62)] = 12
     rounding: Rounding = "toward_zero"
 
 
@@ -54,7 +55,7 @@ class BitShift(Record, frozen=True, kw_only=True, tag="bit_shift"):
     """
 
     dash: Param
-    min_step: Natural = 0
+    min_step: Annotated[int, Meta(ge=0, le=1)] = 0  # more would carry a small x across 0
 
 
 Decay: TypeAlias = Factor | MulShift | BitShift
@@ -92,7 +93,7 @@ class State(Record, frozen=True, kw_only=True, tag="state"):
     gain: Param = 1
     adds: Literal["sum", "each", "increment"] = "sum"
     bias: Param = 0
-    bias_exponent: int = 0
+    bias_exponent: Exponent = 0
     clamp: Clamp | None = None
 
 

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
 import numpy as np
 
 from sast_compile.errors import TypeMismatch
-from sast_compile.ir.neuron import Clamp, Fire, Natural, Param, Positive, Record, Ref, Reset, State
+from sast_compile.ir.neuron import (
+    BitShift,
+    Clamp,
+    Exponent,
+    Fire,
+    MulShift,
+    Natural,
+    Param,
+    Positive,
+    Record,
+    Ref,
+    Reset,
+    State,
+)
 from sast_compile.ir.types import (
     Const,
     Element,
@@ -51,7 +65,7 @@ class Dense(Record, frozen=True, kw_only=True, tag="dense"):
     """
 
     weight: Ref
-    exponent: int = 0
+    exponent: Exponent = 0
 
     def result(self, consts: Consts, x: TensorType) -> TensorType:
         weight = _matrix(self.weight, consts, x)
@@ -73,7 +87,7 @@ class Terms(Record, frozen=True, kw_only=True, tag="terms"):
     """
 
     weight: Ref
-    exponent: int = 0
+    exponent: Exponent = 0
 
     def result(self, consts: Consts, x: TensorType) -> TensorType:
         weight = _matrix(self.weight, consts, x)
@@ -109,6 +123,8 @@ class Join(Record, frozen=True, kw_only=True, tag="join"):
     def result(self, consts: Consts, *xs: TensorType) -> TensorType:
         _alike(xs, "join", axes=slice(1, None))
         elements = [x.element for x in xs if isinstance(x.element, Int)]
+        if len(elements) < len(xs) or not xs[0].shape:
+            raise TypeMismatch("join is for the integers of terms")
         element = int_holding(min(e.low for e in elements), max(e.high for e in elements))
         return TensorType((sum(x.shape[0] for x in xs), *xs[0].shape[1:]), element, xs[0].scale)
 
@@ -133,9 +149,13 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
         self._check_arithmetic(xs)
         scale = self.voltage_scale(*xs)
         self._check_params(consts)
+        self._check_width(consts, xs)
+        self._check_amounts(consts)
         if self.fire is not None:
             return self.spikes()
         clamp = self.voltage.clamp
+        if clamp and clamp.rule == "wrap_once":
+            raise TypeMismatch("v is read out, but one wrap may leave it outside its clamp")
         element: Element = int_holding(clamp.low, clamp.high) if clamp else Float()
         return TensorType(self.shape, element, scale)
 
@@ -146,12 +166,10 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
 
     def voltage_scale(self, *xs: TensorType) -> Scale:
         """Model units of one step of v: the current's, divided by the gains on its way."""
-        if any(isinstance(s.gain, Ref) for s in self.states):
-            return 1.0  # only in float programs, where values are in model units already
         if self.is_float:
-            return 1.0
+            return 1.0  # values are in model units already
         synaptic = [
-            times(x.scale, 1.0 / float(s.gain))  # type: ignore[arg-type]  # not a Ref: see above
+            times(x.scale, 1.0 / float(s.gain))  # type: ignore[arg-type]  # no Ref: one number
             for x, s in zip(xs, self.synapses, strict=False)
         ] or [xs[0].scale]
         if not all(same_scale(synaptic[0], other) for other in synaptic[1:]):
@@ -204,13 +222,19 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
         for name, value in self.params().items():
             if not self.is_float and isinstance(value, float):
                 raise TypeMismatch(f"{name} {value} is a float in an integer neuron")
-        for state in self.states:
+            if isinstance(value, (int, float)) and not abs(value) < 2**63:  # nor NaN or Inf
+                raise TypeMismatch(f"{name} {value} is no number below 2^63")
+        for name, state in self.named_states():
+            if not self.is_float and (isinstance(state.gain, Ref) or state.gain < 1):
+                raise TypeMismatch(f"{name} gain is not one positive number in an integer neuron")
             if state.decay is not None and isinstance(state.clamp, Clamp) == (
                 state.decay.__struct_config__.tag == "factor"
             ):
                 raise TypeMismatch("factor decays floats; mul_shift and bit_shift decay integers")
         if self.fire is not None:
             self._check_reset(self.fire)
+        elif self.reset is not None:
+            raise TypeMismatch("a reset without fire never acts")
 
     def _check_reset(self, fire: Fire) -> None:
         if self.reset is None:
@@ -218,12 +242,8 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
         adds_plainly = self.voltage.adds == "sum" and self.voltage.decays == "first"
         if self.reset.when == "after_decay" and not adds_plainly:
             raise TypeMismatch("a reset after the decay needs adds='sum' and decays='first'")
-        if self.reset.kind == "subtract" and self.reset.amount == 0:
-            raise TypeMismatch("a subtracting reset needs an amount")
         if self.reset.floor is not None and self.reset.when != "after_fire":
             raise TypeMismatch("a floor needs a reset after the spike")
-        if fire.limit > 1 and isinstance(fire.threshold, (int, float)) and fire.threshold <= 0:
-            raise TypeMismatch(f"threshold {fire.threshold} would fire without end")
 
     def _check_params(self, consts: Consts) -> None:
         for name, value in self.params().items():
@@ -233,6 +253,48 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
                     raise TypeMismatch(f"{name}: {const.type} for a population of {self.shape}")
                 if not self.is_float and isinstance(const.type.element, Float):
                     raise TypeMismatch(f"{name}: {const.type} in an integer neuron")
+        for name, state in self.named_states():
+            low, high = ends(self.params()[f"{name} decay"], consts)
+            most = 63 if isinstance(state.decay, BitShift) else math.inf
+            if isinstance(state.decay, MulShift):
+                most = 2**state.decay.bits - state.decay.offset
+            if low < 0 or high > most:
+                raise TypeMismatch(f"{name} decay {low}..{high} lies outside 0..{most}")
+
+    def _check_amounts(self, consts: Consts) -> None:
+        """Firing ends, and a reset leaves v inside its clamp."""
+        fire, reset, clamp = self.fire, self.reset, self.voltage.clamp
+        if fire is None or reset is None:
+            return
+        if fire.limit > 1 and ends(fire.threshold, consts)[0] <= 0:
+            raise TypeMismatch("from a threshold of 0 or less it would fire without end")
+        if reset.kind == "subtract":
+            if ends(reset.amount, consts)[0] <= 0:
+                raise TypeMismatch("a subtracting reset needs a positive amount")
+            left = _values(fire.threshold, consts) * fire.unit - _values(reset.amount, consts)
+            if clamp and reset.when == "after_fire" and left.min() < clamp.low:
+                raise TypeMismatch("a reset from the threshold would leave the clamp of v")
+        floor = ends(reset.floor, consts)
+        if clamp and not (clamp.low <= floor[0] and floor[1] <= clamp.high):
+            raise TypeMismatch("the floor of the reset lies outside the clamp of v")
+
+    def _check_width(self, consts: Consts, xs: tuple[TensorType, ...]) -> None:
+        """Nothing on the way to a clamp needs more than the 64 bits that back ends compute with."""
+        if self.is_float:
+            return
+        drives = [_most(x.element) for x in xs]
+        if self.synapses:
+            drives.append(sum(_most(_register(s)) for s in self.synapses))
+        for (name, state), drive in zip(self.named_states(), drives, strict=True):
+            kept = state.decay.bits if isinstance(state.decay, MulShift) else 0
+            bias = _most_of(state.bias, consts) << max(state.bias_exponent, 0)
+            gain = _most_of(state.gain, consts)
+            need = (_most(_register(state)) << kept) + gain * drive + bias
+            if name == "v" and self.fire and self.reset:
+                need += _most_of(self.fire.threshold, consts) * self.fire.unit
+                need += _most_of(self.reset.amount, consts)
+            if need >= 1 << 62:
+                raise TypeMismatch(f"{name} may need {need.bit_length() + 1} bits on the way")
 
 
 Op: TypeAlias = Input | Flatten | Dense | Terms | Add | Join | Neuron
@@ -243,6 +305,32 @@ def lookup(ref: Ref, consts: Consts) -> Const:
     if ref.name not in consts:
         raise TypeMismatch(f"no constant @{ref.name}")
     return consts[ref.name]
+
+
+def _values(param: Param, consts: Consts) -> np.ndarray:
+    data = np.asarray(lookup(param, consts).data if isinstance(param, Ref) else param)
+    return data.astype(np.float64 if data.dtype.kind == "f" else np.int64)
+
+
+def ends(param: Param | None, consts: Consts) -> tuple[int | float, int | float]:
+    """The least and the greatest value of a parameter."""
+    if not isinstance(param, Ref):
+        return (0, 0) if param is None else (param, param)
+    data = lookup(param, consts).data
+    return data.min().item(), data.max().item()
+
+
+def _most(element: Element) -> int:
+    """The greatest magnitude of an integer type."""
+    return max(-element.low, element.high) if isinstance(element, Int) else 0
+
+
+def _most_of(param: Param, consts: Consts) -> int:
+    return int(max(map(abs, ends(param, consts))))
+
+
+def _register(state: State) -> Element:
+    return int_holding(state.clamp.low, state.clamp.high) if state.clamp else Float()
 
 
 def shifted(value: int, exponent: int) -> int:
@@ -258,6 +346,10 @@ def sum_bounds(weight: Const, x: Int) -> tuple[int, int]:
 
 def row_bounds(weight: Const, x: Int) -> tuple[np.ndarray, np.ndarray]:
     """Per output: the least and the greatest sum over all inputs of type ``x``."""
+    if isinstance(weight.type.element, Int):
+        widest = weight.type.element.bits + x.bits + math.prod(weight.type.shape[1:]).bit_length()
+        if widest > 63:
+            raise TypeMismatch(f"a sum of {weight.type} with {x} may need {widest} bits")
     w = weight.data.astype(np.int64)
     positive, negative = np.maximum(w, 0).sum(axis=1), np.minimum(w, 0).sum(axis=1)
     return positive * x.low + negative * x.high, positive * x.high + negative * x.low

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 
+import msgspec
+
 from sast_compile.errors import TypeMismatch
 from sast_compile.ir.neuron import Record, Ref
 from sast_compile.ir.ops import Input, Neuron, Op
@@ -118,6 +120,8 @@ def check(program: Program) -> Program:
     for name in [program.name, *names, *program.consts]:
         if not NAME.fullmatch(name):
             raise TypeMismatch(f"name {name!r} has characters beside letters, digits and _ . -")
+    if "return" in names:  # the text form ends the list of nodes with this word
+        raise TypeMismatch("a node cannot have this name", where="return")
     for name in names:
         if names.count(name) > 1:
             raise TypeMismatch("two nodes have this name", where=name)
@@ -129,8 +133,20 @@ def check(program: Program) -> Program:
             raise TypeMismatch(f"returns {name}, which does not exist")
     if not program.outputs:
         raise TypeMismatch("the program returns nothing")
+    if not program.inputs:
+        raise TypeMismatch("the program has no input")
+    for node in program.nodes:
+        _check_fields(node)
     _ = program.types
     return program
+
+
+def _check_fields(node: Node) -> None:
+    """Every attribute is of its declared type: records do not check what they are made of."""
+    try:
+        msgspec.convert(msgspec.to_builtins(node.op), Op)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise TypeMismatch(f"{type(node.op).__name__.lower()}: {error}", where=node.name) from None
 
 
 def used_consts(program: Program) -> Program:

@@ -123,7 +123,7 @@ class _Parser:
         outputs.append(self.word())
         while self.accept(","):
             outputs.append(self.word())
-        program = Program(name, tuple(nodes), tuple(outputs), dict(iter(self.const, None)))
+        program = Program(name, tuple(nodes), tuple(outputs), self.consts())
         for node_name, type_ in stated.items():
             if program.types[node_name] != type_:
                 raise TypeMismatch(f"is {program.types[node_name]}, not {type_}", where=node_name)
@@ -151,6 +151,14 @@ class _Parser:
     def edge(self) -> Edge:
         name = self.word()
         return Edge(name, self.integer()) if self.accept("@") else Edge(name)
+
+    def consts(self) -> dict[str, Const]:
+        consts: dict[str, Const] = {}
+        for name, const in iter(self.const, None):
+            if name in consts:
+                raise BadFile(f"constant @{name} is defined twice")
+            consts[name] = const
+        return consts
 
     def const(self) -> tuple[str, Const] | None:
         if not self.token:
@@ -234,10 +242,10 @@ class _Parser:
         return TensorType(tuple(shape), element, self.scale() if self.accept("*") else 1.0)
 
     def element(self, word: str) -> Element:
-        if not re.fullmatch(r"[suf]\d{1,2}", word):
+        if not re.fullmatch(r"[su]\d{1,2}|f64", word):
             raise self.error(f"{word} is no element type (s8, u1, f64)")
         bits = int(word[1:])
-        return Float(bits) if word[0] == "f" else Int(bits, signed=word[0] == "s")
+        return Float() if word[0] == "f" else Int(bits, signed=word[0] == "s")
 
     def scale(self) -> Scale:
         value = self.value(0)

@@ -27,6 +27,10 @@ class Int:
     bits: int
     signed: bool = True
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= (64 if self.signed else 63):
+            raise TypeMismatch(f"{self} does not fit the 64 bits that back ends compute with")
+
     @property
     def low(self) -> int:
         return -(1 << (self.bits - 1)) if self.signed else 0
@@ -72,6 +76,8 @@ class TensorType:
         if any(n < 1 for n in self.shape):
             raise TypeMismatch(f"shape {self.shape} has an empty axis")
         scales = self.scale if isinstance(self.scale, tuple) else (self.scale,)
+        scales = tuple(map(float, scales))  # numpy's floats print in another way
+        object.__setattr__(self, "scale", scales if isinstance(self.scale, tuple) else scales[0])
         if not all(math.isfinite(s) and s > 0 for s in scales):
             raise TypeMismatch(f"scale {self.scale} is not positive and finite")
         if isinstance(self.scale, tuple) and (not self.shape or len(scales) != self.shape[0]):
@@ -106,6 +112,8 @@ def times(a: Scale, b: Scale | float) -> Scale:
 
 def same_scale(a: Scale, b: Scale) -> bool:
     """Whether two scales agree to the last few bits of a float64."""
+    if isinstance(a, tuple) and isinstance(b, tuple) and len(a) != len(b):
+        return False
     return bool(np.allclose(a, b, rtol=1e-12, atol=0.0))
 
 
@@ -115,12 +123,13 @@ class Const:
     __slots__ = ("data", "type")
 
     def __init__(self, type_: TensorType, data: npt.ArrayLike) -> None:
+        given = np.asarray(data)
+        if given.shape != type_.shape:
+            raise TypeMismatch(f"constant of shape {given.shape} is typed {type_}")
+        _check_range(given, type_.element)
         self.type = type_
-        self.data: Array = np.array(data, dtype=storage(type_.element))
+        self.data: Array = np.array(given, dtype=storage(type_.element))
         self.data.flags.writeable = False
-        if self.data.shape != type_.shape:
-            raise TypeMismatch(f"constant of shape {self.data.shape} is typed {type_}")
-        _check_range(np.asarray(data), type_.element)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -139,17 +148,20 @@ def storage(element: Element) -> np.dtype[np.generic]:
     """The numpy type that keeps ``element``: the smallest that holds it."""
     if isinstance(element, Float):
         return np.dtype(np.float64)
-    for bits in (8, 16, 32, 64):
-        if element.bits <= bits:
-            return np.dtype(f"{'int' if element.signed else 'uint'}{bits}")
-    raise TypeMismatch(f"{element} is wider than 64 bits")
+    bits = next(bits for bits in (8, 16, 32, 64) if element.bits <= bits)
+    return np.dtype(f"{'int' if element.signed else 'uint'}{bits}")
 
 
 def _check_range(data: Array, element: Element) -> None:
+    if data.dtype.kind not in "buif":
+        raise TypeMismatch("a constant holds something that is no number, or too large a one")
+    if not np.isfinite(data).all():
+        raise TypeMismatch("a constant holds NaN or Inf")
     if isinstance(element, Float):
-        if not np.isfinite(data.astype(np.float64)).all():
-            raise TypeMismatch("a constant holds NaN or Inf")
-    elif data.size and (int(data.min()) < element.low or int(data.max()) > element.high):
+        return
+    if data.dtype.kind == "f" and (data != np.trunc(data)).any():
+        raise TypeMismatch(f"a constant of {element} holds fractions")
+    if data.size and (int(data.min()) < element.low or int(data.max()) > element.high):
         raise TypeMismatch(
             f"values {int(data.min())}..{int(data.max())} do not fit {element}"
             f" ({element.low}..{element.high})"

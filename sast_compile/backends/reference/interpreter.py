@@ -15,9 +15,10 @@ from typing_extensions import assert_never
 
 from sast_compile.backends.reference.equations import Values, neuron_step, numbers, shift
 from sast_compile.errors import CompileError
+from sast_compile.ir.neuron import State
 from sast_compile.ir.ops import Add, Dense, Flatten, Input, Join, Neuron, Terms
 from sast_compile.ir.program import Edge, Node, Program
-from sast_compile.ir.types import Float, TensorType, scale_column, storage
+from sast_compile.ir.types import Float, TensorType, int_holding, scale_column, storage
 from sast_compile.trace import Layer, Tally, Trace
 
 Record: TypeAlias = Literal["outputs", "spikes", "states"]
@@ -116,7 +117,7 @@ class _Machine:
     def _fire(self, name: str, op: Neuron, drives: list[Values]) -> Values:
         states = self.states[name]
         if self.time < op.start:
-            return np.zeros((self.samples, *op.shape), np.int64 if op.fire else np.float64)
+            return _zeros(self.program.types[name], self.samples)
         try:
             spikes, tally = neuron_step(op, self.program.consts, drives, states)
         except OverflowError as error:
@@ -141,6 +142,14 @@ class _Machine:
         return {state: np.zeros((self.samples, *op.shape), kind) for state in names}
 
 
+def _register(state: State) -> type[np.generic]:
+    """What a record keeps ``state`` in; a single wrap may leave it anywhere."""
+    if state.clamp is None:
+        return np.float64
+    narrow = int_holding(state.clamp.low, state.clamp.high).bits <= 32
+    return np.int32 if narrow and state.clamp.rule != "wrap_once" else np.int64
+
+
 def _zeros(type_: TensorType, samples: int) -> Values:
     kind = np.float64 if isinstance(type_.element, Float) else np.int64
     return np.zeros((samples, *type_.shape), kind)
@@ -158,8 +167,9 @@ class _Log:
         self.tally: Tally | None = None
         if states and name in program.neurons:
             op = program.neurons[name]
-            kind = np.float64 if op.is_float else np.int32
-            self.states = {state: np.zeros(shape, kind) for state, _ in op.named_states()}
+            self.states = {
+                name: np.zeros(shape, _register(state)) for name, state in op.named_states()
+            }
 
     def keep(self, machine: _Machine) -> None:
         column = machine.time - self.start

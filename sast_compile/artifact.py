@@ -1,0 +1,166 @@
+"""The ``.sast`` file: one compiled network, checkable on any machine with numpy alone.
+
+It is a safetensors file. Its tensors are the program's constants (``const.NAME``) and the golden
+vectors: ``golden.events``, the spikes that the program must give on them (``golden.spikes.NODE``),
+and those of the float hard-spike model (``golden.float.NODE``). One metadata key holds canonical
+JSON with the program's
+text, the target's TOML, the contract and the provenance: several keys would be an unordered map,
+and the same input would no longer give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors_numpy
+
+from sast_compile.contract import Contract, contract_from_json
+from sast_compile.errors import BadFile, CompileError
+from sast_compile.files import read_whole, write_whole
+from sast_compile.ir.program import Program
+from sast_compile.ir.text import parse_program, print_program
+from sast_compile.ir.types import Array
+from sast_compile.target import Target, parse_target
+
+FORMAT = "sast/1"
+METADATA_KEY = "sast"
+SUFFIX = ".sast"
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a compiled network comes from; nothing in it depends on when or by whom."""
+
+    source: str  # as the user named it
+    source_sha256: str
+    bits: int
+    data: str | None  # the data set of the golden events, or None: random ones
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Events (samples, steps, *input shape) and the spikes of every population on them."""
+
+    events: Array
+    spikes: Mapping[str, Array]
+    float_spikes: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A compiled network with everything that is needed to run and to check it."""
+
+    program: Program
+    target_text: str
+    contract: Contract
+    provenance: Provenance
+    golden: Golden
+
+    @property
+    def target(self) -> Target:
+        """The chip as it was described when the program was compiled."""
+        return parse_target(self.target_text, "target")
+
+    def default_name(self) -> str:
+        """``<model>.<target>.<bits>b.sast``."""
+        return f"{self.program.name}.{self.target.name}.{self.provenance.bits}b{SUFFIX}"
+
+
+def artifact_bytes(artifact: Artifact) -> bytes:
+    """The file's bytes; the same artifact, the same bytes."""
+    tensors = {f"const.{n}": c.data for n, c in artifact.program.consts.items()}
+    tensors["golden.events"] = artifact.golden.events
+    tensors |= {f"golden.spikes.{n}": s for n, s in artifact.golden.spikes.items()}
+    tensors |= {f"golden.float.{n}": s for n, s in artifact.golden.float_spikes.items()}
+    document = {
+        "format": FORMAT,
+        "program": print_program(artifact.program),
+        "target": artifact.target_text,
+        "contract": json.loads(artifact.contract.to_json()),
+        "provenance": msgspec.to_builtins(artifact.provenance),
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    contiguous = {name: np.ascontiguousarray(data) for name, data in tensors.items()}
+    return safetensors_numpy.save(contiguous, metadata={METADATA_KEY: text})
+
+
+def save_artifact(artifact: Artifact, path: str | os.PathLike[str]) -> None:
+    """The artifact lies at ``path``, whole or not at all."""
+    write_whole(path, artifact_bytes(artifact))
+
+
+def load_artifact(path: str | os.PathLike[str]) -> Artifact:
+    """The artifact at ``path``; BadFile if it is missing, damaged, foreign or newer."""
+    where = str(path)
+    data = read_whole(path)
+    try:
+        document, tensors = _document(data, where), safetensors_numpy.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise BadFile(f"is damaged: {error}", where=where) from None
+    try:
+        return _artifact(document, tensors)
+    except BadFile as error:
+        raise BadFile(
+            error.what, where=f"{where}, {error.where}" if error.where else where
+        ) from None
+    except CompileError as error:
+        raise BadFile(f"holds an illegal program: {error}", where=where) from None
+
+
+def _document(data: bytes, where: str) -> dict[str, Any]:
+    """The JSON in the header; a safetensors header is its length (8 bytes) and a JSON object."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > len(data) - 8 or data[8:9] != b"{":
+        raise BadFile("is no .sast file, or was cut off", where=where)
+    header = json.loads(data[8 : 8 + length])
+    metadata = header.get("__metadata__") or {}
+    if METADATA_KEY not in metadata:
+        raise BadFile("is a safetensors file, but not a .sast file", where=where)
+    document = json.loads(metadata[METADATA_KEY])
+    found = document.get("format") if isinstance(document, dict) else None
+    if found != FORMAT:
+        raise BadFile(
+            f"format {found!r} is not the {FORMAT!r} that this release reads",
+            where=where,
+            hint="update sast-compile" if str(found).startswith("sast/") else None,
+        )
+    return dict(document)
+
+
+def _artifact(document: dict[str, Any], tensors: Mapping[str, Array]) -> Artifact:
+    missing = {"program", "target", "contract", "provenance"} - set(document)
+    if missing or "golden.events" not in tensors:
+        raise BadFile(f"lacks {', '.join(sorted(missing)) or 'golden events'}")
+    try:
+        provenance = msgspec.convert(document["provenance"], Provenance)
+    except msgspec.ValidationError as error:
+        raise BadFile(f"provenance: {error}") from None
+    program = parse_program(_text(document["program"]), _prefixed(tensors, "const."))
+    golden = Golden(
+        tensors["golden.events"],
+        _prefixed(tensors, "golden.spikes."),
+        _prefixed(tensors, "golden.float."),
+    )
+    if set(golden.spikes) != set(program.neurons):
+        raise BadFile("the golden vectors are of other layers than the program's")
+    target_text = _text(document["target"])
+    parse_target(target_text, "target")
+    contract = contract_from_json(json.dumps(document["contract"]), "contract")
+    return Artifact(program, target_text, contract, provenance, golden)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadFile(f"holds {type(value).__name__} where text belongs")
+    return value
+
+
+def _prefixed(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

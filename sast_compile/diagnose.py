@@ -1,0 +1,72 @@
+"""What a neuron saw in the step of a difference: its active inputs and their weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sast_compile.compare import Difference
+from sast_compile.ir.ops import Add, Dense, Flatten, Input
+from sast_compile.ir.program import Edge, Program
+from sast_compile.ir.types import Array
+from sast_compile.trace import Trace
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One active input of a neuron: ``value`` (spikes) on ``index`` of ``source``, its weight."""
+
+    projection: str
+    source: str
+    index: tuple[int, ...]  # (p, y, x) where the source has these axes
+    value: int
+    weight: int
+
+
+def inputs_seen(
+    program: Program, trace: Trace, events: Array, difference: Difference
+) -> list[Seen]:
+    """The inputs of the differing neuron that were not 0 in the column of the difference."""
+    node = program.by_name[difference.layer]
+    neuron = int(np.ravel_multi_index(difference.neuron, program.types[difference.layer].shape))
+    seen: list[Seen] = []
+    for projection, edge in _projections(program, node.inputs):
+        op = program.by_name[projection].op
+        assert isinstance(op, Dense)
+        column = difference.step - _delay(program, difference.layer, edge)
+        if column < 0:
+            continue
+        source, values = _values(program, trace, events, edge.node)
+        shape = values.shape[2:]
+        row = program.consts[op.weight.name].data[neuron]
+        flat = values[difference.sample, column].ravel()
+        for index in np.flatnonzero(flat):
+            at = tuple(int(i) for i in np.unravel_index(index, shape))
+            seen.append(Seen(projection, source, at, int(flat[index]), int(row[index])))
+    return seen
+
+
+def _projections(program: Program, edges: tuple[Edge, ...]) -> list[tuple[str, Edge]]:
+    """The projections behind ``edges``, each with the edge that it reads."""
+    found: list[tuple[str, Edge]] = []
+    for edge in edges:
+        source = program.by_name[edge.node]
+        if isinstance(source.op, Dense):
+            found.append((source.name, source.inputs[0]))
+        elif isinstance(source.op, Add):
+            found += _projections(program, source.inputs)
+    return found
+
+
+def _delay(program: Program, layer: str, edge: Edge) -> int:
+    """The columns that ``edge`` waits beyond the chip's latency."""
+    return edge.delay - (program.start_of(layer) - program.start_of(edge.node))
+
+
+def _values(program: Program, trace: Trace, events: Array, name: str) -> tuple[str, Array]:
+    """The record that ``name`` carries on: a population's spikes, or the events."""
+    op = program.by_name[name].op
+    if isinstance(op, Flatten):
+        return _values(program, trace, events, program.by_name[name].inputs[0].node)
+    return (name, events) if isinstance(op, Input) else (name, trace[name].spikes)

@@ -1,0 +1,46 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from sast_compile.errors import BadFile
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """``data`` lies at ``path``; an interruption leaves the old file or none, never half of one."""
+    target = Path(path)
+    # beside the target, because a rename is atomic only within one file system
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with draft.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    except OSError as error:
+        raise BadFile(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of the file at ``path``; BadFile if there is none or it cannot be read."""
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise BadFile("there is no such file", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise BadFile(f"cannot be read: {why}", where=str(path)) from None
+    if not data:
+        raise BadFile("is empty", where=str(path))
+    return data
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of ``data`` in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()

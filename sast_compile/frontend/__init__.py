@@ -1,0 +1,1 @@
+"""From torch checkpoints and NIR files to float programs."""

@@ -1,0 +1,98 @@
+"""A model file, `.pt` or `.nir`, as the graph, the contract and the float program in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nir
+
+from sast_compile.contract import Contract
+from sast_compile.errors import BackendUnavailable, BadFile
+from sast_compile.files import read_whole, sha256
+from sast_compile.frontend.nir_to_ir import (
+    missing_contract,
+    read_nir,
+    stated_contract,
+    to_program,
+)
+from sast_compile.ir.program import Program
+
+if TYPE_CHECKING:
+    from sast_compile.nn import Network
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a model file holds; ``network`` is the torch module of a `.pt`, None for a `.nir`."""
+
+    path: str
+    sha256: str
+    graph: nir.NIRGraph
+    contract: Contract
+    program: Program  # in float64
+    dataset: str | None
+    network: Network | None
+
+
+def read_source(path: str | os.PathLike[str], contract: Contract | None = None) -> Source:
+    """The model at ``path``; ``contract`` is for graphs that carry none.
+
+    Raises BadFile for anything but a model, ContractMissing if no contract is stated, and
+    BackendUnavailable for a `.pt` where torch is not installed.
+    """
+    readers = {".pt": _from_checkpoint, ".pth": _from_checkpoint, ".nir": _from_nir}
+    suffix = Path(path).suffix.lower()
+    if suffix not in readers:
+        raise BadFile(f"a model ends in .pt or .nir, not in {suffix!r}", where=str(path))
+    return readers[suffix](str(path), contract)
+
+
+def _from_checkpoint(path: str, contract: Contract | None) -> Source:
+    try:
+        from sast_compile.frontend.torch_to_nir import to_nir
+        from sast_compile.nn import read_checkpoint
+    except ImportError:
+        raise BackendUnavailable(
+            "a .pt checkpoint needs torch, which is not installed here",
+            where=path,
+            hint="pip install sast-compile[torch], or export it to .nir elsewhere",
+        ) from None
+    checkpoint = read_checkpoint(path)
+    if contract is not None and contract != checkpoint.contract:
+        raise BadFile("the checkpoint states its own contract; --contract is for .nir", where=path)
+    graph = to_nir(checkpoint.network, checkpoint.contract)
+    program = to_program(graph, checkpoint.contract, program_name(path))
+    dataset = checkpoint.provenance.get("dataset")
+    return Source(
+        path,
+        checkpoint.sha256,
+        graph,
+        checkpoint.contract,
+        program,
+        dataset if isinstance(dataset, str) else None,
+        checkpoint.network,
+    )
+
+
+def _from_nir(path: str, contract: Contract | None) -> Source:
+    data = read_whole(path)
+    graph = read_nir(path)
+    stated = stated_contract(graph, path)
+    if contract is not None and stated is not None and contract != stated:
+        raise BadFile("the file states its own contract, and --contract names another", where=path)
+    used = stated or contract
+    if used is None:
+        raise missing_contract(path)
+    program = to_program(graph, used, program_name(path))
+    return Source(path, sha256(data), graph, used, program, None, None)
+
+
+def program_name(path: str | os.PathLike[str]) -> str:
+    """The model's name: the file's, or its folder's where the file is just called ``model``."""
+    file = Path(path)
+    name = file.resolve().parent.name if file.stem == "model" else file.stem
+    return re.sub(r"[^\w.\-]", "_", name) or "model"

@@ -1,0 +1,61 @@
+"""The four models that are compared, each as spikes by layer.
+
+L0 surrogate-forward, L1 float hard-spike, L2 torch integer model, L3 the compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from sast_compile.backends import reference
+from sast_compile.errors import BackendUnavailable
+from sast_compile.frontend.source import Source
+from sast_compile.ir.program import Program
+from sast_compile.ir.types import Array
+from sast_compile.trace import Trace
+
+Spikes: TypeAlias = Mapping[str, Array]
+
+
+def surrogate_spikes(source: Source, events: Array) -> Spikes | None:
+    """L0: the smooth spikes of a checkpoint's network in its own precision; None for a bare NIR."""
+    if source.network is None:
+        return None
+    import torch
+
+    with torch.no_grad():
+        smooth = source.network.spikes(torch.as_tensor(events))
+    return {name: spikes.numpy() for name, spikes in smooth.items()}
+
+
+def hard_spikes(source: Source, events: Array) -> Spikes:
+    """L1 in float64: the same module with a hard threshold, or the float program of a bare NIR."""
+    if source.network is None:
+        trace = reference.run(source.program, events)
+        return {name: trace[name].spikes for name in source.program.neurons}
+    import torch
+
+    from sast_compile.nn import hard
+
+    with torch.no_grad():
+        spikes = hard(source.network).double().spikes(torch.as_tensor(events))
+    return {name: s.numpy().astype(np.uint8) for name, s in spikes.items()}
+
+
+def integer_trace(source: Source, program: Program, events: Array) -> Trace:
+    """L2: the source's own topology with the integers of ``program``."""
+    try:
+        from sast_compile.backends import torch_integers
+        from sast_compile.nn.from_nir import GraphModule
+    except ImportError:
+        raise BackendUnavailable(
+            "the torch integer model needs torch, which is not installed here",
+            hint="pip install sast-compile[torch]",
+        ) from None
+    if source.network is not None:
+        return torch_integers.run(source.network, program, events)
+    module = GraphModule(source.graph)
+    return torch_integers.run(module, program, events, module.paths)

@@ -1,0 +1,1 @@
+"""What a compiled network needs, loses and keeps, in numbers."""

@@ -1,0 +1,64 @@
+"""What a program needs of the chip, layer by layer, and how many cores that is at least."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sast_compile.ir.ops import Dense
+from sast_compile.ir.program import Program
+from sast_compile.ir.types import Int
+from sast_compile.passes.feeders import feeders
+from sast_compile.target import Target
+
+
+@dataclass(frozen=True)
+class LayerFit:
+    """One population with the projections into it."""
+
+    layer: str
+    neurons: int
+    synapses: int  # weights that are not 0
+    weight_bits: int
+    weight_bytes: int  # all weights of the dense matrices, zeros included
+    cores: int
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The whole program on one chip; ``unverified`` names limits without a primary source."""
+
+    layers: tuple[LayerFit, ...]
+    cores: int
+    cores_available: int
+    unverified: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        return self.cores <= self.cores_available
+
+
+def fit(program: Program, target: Target) -> Fit:
+    """The least cores for each layer by neurons and by weight memory; layers share no core."""
+    layers = tuple(_layer(program, name, target) for name in program.neurons)
+    chip = target.resources
+    return Fit(layers, sum(layer.cores for layer in layers), chip.cores, chip.unverified)
+
+
+def _layer(program: Program, name: str, target: Target) -> LayerFit:
+    refs = [
+        op.weight.name
+        for feeder in feeders(program, name)
+        if isinstance(op := program.by_name[feeder].op, Dense)
+    ]
+    weights = [program.consts[ref] for ref in refs]
+    elements = [w.type.element for w in weights]
+    bits = max((e.bits for e in elements if isinstance(e, Int)), default=0)
+    size = math.ceil(sum(w.type.size for w in weights) * bits / 8)
+    neurons = math.prod(program.neurons[name].shape)
+    chip = target.resources
+    cores = max(
+        math.ceil(neurons / chip.neurons_per_core), math.ceil(size / chip.synapse_bytes_per_core)
+    )
+    synapses = sum(int((w.data != 0).sum()) for w in weights)
+    return LayerFit(name, neurons, synapses, bits, size, cores)

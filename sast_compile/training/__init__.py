@@ -1,0 +1,1 @@
+"""SAST training: smooth spikes forward, sharpness-aware steps, chosen by hard accuracy."""

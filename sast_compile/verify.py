@@ -1,0 +1,182 @@
+"""Runs that must agree: every back end against the reference interpreter, value by value.
+
+Two claims are kept apart. *Exact*: the torch integer model, Lava and every other back end give the
+reference interpreter's spikes, u and v in every layer, step and sample. *Measured*: how many spikes
+of the float hard-spike model the integers keep. Only the first decides.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from sast_compile.artifact import Artifact
+from sast_compile.backends import reference
+from sast_compile.backends.lava import run as run_lava
+from sast_compile.catalog import suggestion
+from sast_compile.compare import Agreement, Compared, agreement, compare_traces
+from sast_compile.errors import BackendUnavailable, CompileError, Unsupported
+from sast_compile.files import read_whole, sha256
+from sast_compile.frontend.source import Source, read_source
+from sast_compile.ir.program import Program
+from sast_compile.ir.types import Array
+from sast_compile.levels import hard_spikes, integer_trace
+from sast_compile.samples import Samples, samples_for
+from sast_compile.trace import Layer, Tally, Trace
+
+Role: TypeAlias = Literal["ours", "oracle"]
+Seconds: TypeAlias = Mapping[str, float]
+
+
+class Verdict(Enum):
+    """What a verification shows; the value is the exit code."""
+
+    PROVEN = 0  # all equal, every layer fired, and an independent oracle ran
+    DIFFERENT = 1
+    UNPROVEN = 3  # nothing differs, but only our own back ends ran, or a layer stayed silent
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One back end against the reference: its layers, or why it did not run."""
+
+    backend: str
+    role: Role
+    layers: tuple[Compared, ...] = ()
+    absent: str | None = None
+    seconds: Seconds = field(default_factory=dict)
+
+    @property
+    def identical(self) -> bool:
+        return all(layer.identical for layer in self.layers)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All back ends on the same samples."""
+
+    program: Program
+    samples: Samples
+    trace: Trace  # the reference interpreter's, with states
+    checked: tuple[Checked, ...]
+    drift: tuple[Agreement, ...]  # L1 against the integers; empty without the float model
+    drift_origin: str
+
+    @property
+    def tallies(self) -> dict[str, Tally]:
+        return {n: layer.tally for n, layer in self.trace.layers.items() if layer.tally}
+
+    @property
+    def silent(self) -> list[str]:
+        """The layers without a spike: an equality there proves nothing."""
+        return [n for n, layer in self.trace.layers.items() if not layer.spikes.any()]
+
+    @property
+    def verdict(self) -> Verdict:
+        if not all(c.identical for c in self.checked):
+            return Verdict.DIFFERENT
+        oracle = any(c.role == "oracle" and c.absent is None for c in self.checked)
+        return Verdict.PROVEN if oracle and not self.silent else Verdict.UNPROVEN
+
+
+def verify(
+    artifact: Artifact,
+    samples: int = 100,
+    backends: Sequence[str] | None = None,
+    model: str | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Verification:
+    """Every back end (or those named) on the first ``samples`` test samples of the model's data.
+
+    ``model`` is the source model; by default the file that the artifact was made from, if it is
+    still there unchanged. Raises CompileError for an unknown back end or a model that is another.
+    """
+    chosen = _chosen(backends)
+    source, no_source = find_source(artifact, model)
+    program = artifact.program
+    data = samples_for(program, artifact.contract, artifact.provenance.data, samples)
+    progress("reference interpreter")
+    trace = reference.run(program, data.events, record="states")
+    checked = [_golden(artifact)]
+    runners: dict[str, Callable[[], tuple[Trace, Seconds]]] = {
+        "torch": lambda: (_torch(source, no_source, program, data.events), {}),
+        "lava": lambda: _lava(program, data.events),
+    }
+    for name in chosen:
+        progress(name)
+        checked.append(_check(name, runners[name], trace))
+    drift, origin = _drift(artifact, source, trace, data)
+    return Verification(program, data, trace, tuple(checked), drift, origin)
+
+
+ROLES: dict[str, Role] = {"torch": "ours", "lava": "oracle"}
+
+
+def _chosen(backends: Iterable[str] | None) -> list[str]:
+    chosen = list(ROLES) if backends is None else list(backends)
+    for name in chosen:
+        if name not in ROLES:
+            raise CompileError(f"unknown back end {name!r}", hint=suggestion(name, ROLES))
+    return chosen
+
+
+def find_source(artifact: Artifact, model: str | None) -> tuple[Source | None, str]:
+    """The model that ``artifact`` was compiled from, or None and the reason."""
+    wanted = artifact.provenance
+    path = model or wanted.source
+    if model is None and not Path(path).is_file():
+        return None, f"the source model {path} is not here (name it with --model)"
+    if sha256(read_whole(path)) != wanted.source_sha256:
+        if model is not None:
+            raise CompileError("is not the file that this artifact was compiled from", where=path)
+        return None, f"the source model {path} has changed since it was compiled"
+    try:
+        return read_source(path, artifact.contract if path.endswith(".nir") else None), ""
+    except BackendUnavailable as error:
+        return None, str(error)
+
+
+def _check(name: str, run: Callable[[], tuple[Trace, Seconds]], trace: Trace) -> Checked:
+    began = time.perf_counter()
+    try:
+        other, seconds = run()
+    except (BackendUnavailable, Unsupported) as error:
+        return Checked(name, ROLES[name], absent=str(error))
+    seconds = {**seconds, "total": time.perf_counter() - began}
+    return Checked(name, ROLES[name], tuple(compare_traces(trace, other)), seconds=seconds)
+
+
+def _golden(artifact: Artifact) -> Checked:
+    """Today's interpreter against the spikes stored when the artifact was made."""
+    golden = artifact.golden
+    today = reference.run(artifact.program, golden.events)
+    stored = Trace({name: Layer(spikes) for name, spikes in golden.spikes.items()})
+    return Checked("golden", "ours", tuple(compare_traces(stored, today)))
+
+
+def _torch(source: Source | None, reason: str, program: Program, events: Array) -> Trace:
+    if source is None:
+        raise BackendUnavailable(reason)
+    return integer_trace(source, program, events)
+
+
+def _lava(program: Program, events: Array) -> tuple[Trace, Seconds]:
+    result = run_lava(program, events, record="states")
+    timings = result.timings
+    return result.trace, {"build": timings.build, "step": timings.step, "fetch": timings.fetch}
+
+
+def _drift(
+    artifact: Artifact, source: Source | None, trace: Trace, data: Samples
+) -> tuple[tuple[Agreement, ...], str]:
+    """L1 against the integers: on all samples with the source model, else on the golden ones."""
+    if source is not None:
+        integers = {name: trace[name].spikes for name in artifact.program.neurons}
+        return tuple(agreement(hard_spikes(source, data.events), integers)), data.origin
+    golden = artifact.golden
+    origin = f"{len(golden.events)} golden samples"
+    return tuple(agreement(golden.float_spikes, golden.spikes)), origin
