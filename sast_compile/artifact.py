@@ -145,11 +145,9 @@ def _artifact(document: dict[str, Any], tensors: Mapping[str, Array]) -> Artifac
     program = parse_program(_text(document["program"]), _prefixed(tensors, "const."))
     golden = Golden(
         tensors["golden.events"],
-        _prefixed(tensors, "golden.spikes."),
-        _prefixed(tensors, "golden.float."),
+        _by_layer(program, _prefixed(tensors, "golden.spikes.")),
+        _by_layer(program, _prefixed(tensors, "golden.float.")),
     )
-    if set(golden.spikes) != set(program.neurons):
-        raise BadFile("the golden vectors are of other layers than the program's")
     target_text = _text(document["target"])
     parse_target(target_text, "target")
     contract = contract_from_json(json.dumps(document["contract"]), "contract")
@@ -160,6 +158,13 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise BadFile(f"holds {type(value).__name__} where text belongs")
     return value
+
+
+def _by_layer(program: Program, spikes: Mapping[str, Array]) -> dict[str, Array]:
+    """``spikes`` in the program's order; BadFile if they are of other layers."""
+    if set(spikes) != set(program.neurons):
+        raise BadFile("the golden vectors are of other layers than the program's")
+    return {name: spikes[name] for name in program.neurons}
 
 
 def _prefixed(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:

@@ -12,7 +12,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from sast_compile.errors import BadFile
+from sast_compile.errors import BadFile, ContractMissing
+from sast_compile.files import read_whole
 
 METADATA_KEY = "sast_contract"
 VERSION = 1
@@ -96,3 +97,27 @@ def contract_from_json(text: str | bytes, where: str) -> Contract:
         return msgspec.json.decode(text, type=Contract)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadFile(f"the discretisation contract is malformed: {error}", where=where) from None
+
+
+def named_contract(name: str, dt: float | None) -> Contract:
+    """The contract that a user names: a preset, or the path of a JSON file.
+
+    - ``sast``: Euler leak, zero reset before the next decay, ``>=`` (arXiv 2603.18039)
+    - ``nir-euler``: NIR's equations by Euler's rule, zero reset in the step of the spike, ``>``
+    A preset needs ``dt`` in seconds, which is never guessed.
+    """
+    if name.endswith(".json"):
+        stated = contract_from_json(read_whole(name), name)
+        return stated if dt is None else msgspec.structs.replace(stated, dt=dt)
+    if name not in PRESETS:
+        known = ", ".join(PRESETS)
+        raise ContractMissing(f"unknown contract {name!r}", hint=f"{known}, or a .json file")
+    if dt is None:
+        raise ContractMissing(f"the contract {name!r} needs a time step", hint="add --dt SECONDS")
+    return msgspec.structs.replace(PRESETS[name], dt=dt)
+
+
+PRESETS = {
+    "sast": Contract(dt=1.0, leak="euler", reset="zero", reset_when="before_decay", compare=">="),
+    "nir-euler": Contract(dt=1.0, leak="euler", reset="zero", reset_when="after_fire", compare=">"),
+}

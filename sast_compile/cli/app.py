@@ -1,0 +1,108 @@
+"""The verbs, the default verb, and what becomes of errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+
+import typer
+from rich.markup import escape
+
+from sast_compile import __version__
+from sast_compile.catalog import suggestion
+from sast_compile.cli import compile_verb, look_verbs, run_verb, setup_verbs, verify_verb
+from sast_compile.cli.console import errors
+from sast_compile.errors import CompileError
+
+DEFAULT = "compile"
+INTERRUPTED = 130
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer exports the subclass only
+MODEL_SUFFIXES = (".pt", ".pth", ".nir", ".sast", ".net")
+
+
+def _is_model(word: str) -> bool:
+    return word.lower().endswith(MODEL_SUFFIXES) or "/" in word or "\\" in word
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Compiles a spiking network for a neuromorphic chip, and proves that the chip's simulator
+computes the same spikes.
+
+    sast-compile models/digits/model.pt --target loihi2 --bits 8
+    sast-compile verify
+""",
+    epilog="Exit codes: 0 well, 1 error or difference, 2 usage, 3 nothing proven, 130 interrupted.",
+)
+VERBS: dict[str, Callable[..., None]] = {
+    "compile": compile_verb.compile_,
+    "verify": verify_verb.verify_,
+    "run": run_verb.run_,
+    "inspect": look_verbs.inspect,
+    "targets": look_verbs.targets,
+    "models": look_verbs.models,
+    "setup-lava": setup_verbs.setup_lava_,
+    "doctor": setup_verbs.doctor,
+}
+for name, verb in VERBS.items():
+    app.command(name)(verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sast-compile {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Options that stand before a verb."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the command line and exits; a CompileError becomes one message and exit code 1."""
+    arguments = with_verb(sys.argv[1:] if argv is None else argv)
+    try:
+        code: object = app(arguments, prog_name="sast-compile", standalone_mode=False)
+    except CompileError as error:
+        _report(error, as_json="--json" in arguments)
+        code = 1
+    except (typer.Abort, KeyboardInterrupt):
+        errors.print("interrupted; nothing was written")
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe has left
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except UsageError as error:
+        error.show()  # type: ignore[attr-defined]
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def with_verb(arguments: list[str]) -> list[str]:
+    """``arguments`` with the default verb put before a model; a mistyped verb ends the program."""
+    word = arguments[0] if arguments else "--help"
+    if word.startswith("-") or word in VERBS:
+        return arguments
+    if _is_model(word):
+        return [DEFAULT, *arguments]
+    way = suggestion(word, VERBS)
+    errors.print(f"{escape(repr(word))} is neither a verb nor a model file (.pt, .nir); {way}")
+    sys.exit(2)
+
+
+def _report(error: CompileError, as_json: bool) -> None:
+    if as_json:
+        fields = {"error": error.what, "where": error.where, "hint": error.hint}
+        typer.echo(json.dumps(fields))
+        return
+    errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)

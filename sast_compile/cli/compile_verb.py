@@ -1,0 +1,161 @@
+"""``sast-compile MODEL``: the passes as they ran, the fit, the accuracy, and the .sast file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from sast_compile.artifact import save_artifact
+from sast_compile.cli.console import output, print_json, table, working
+from sast_compile.compile import Compiled, compile_model
+from sast_compile.contract import Contract, named_contract
+from sast_compile.errors import CompileError
+from sast_compile.files import write_whole
+from sast_compile.ir.text import print_program
+from sast_compile.report.accuracy import Levels, accuracy_levels
+from sast_compile.report.fit import Fit, fit
+from sast_compile.samples import samples_for
+
+Model = Annotated[str, typer.Argument(help="A checkpoint (.pt) or a NIR graph (.nir).")]
+Target = Annotated[str, typer.Option(help="A chip by name, or the path of a .toml file.")]
+Bits = Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")]
+Output = Annotated[
+    str | None, typer.Option("--output", "-o", help="Where to write the .sast file.")
+]
+StopAfter = Annotated[str | None, typer.Option(help="The last pass to run; writes no .sast file.")]
+DumpIr = Annotated[str | None, typer.Option(help="A folder for the program after every pass.")]
+ContractName = Annotated[
+    str | None,
+    typer.Option("--contract", help="For a .nir without one: sast, nir-euler or a JSON file."),
+]
+Dt = Annotated[float | None, typer.Option(help="The time step in seconds, with --contract.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+def compile_(
+    model: Model,
+    target: Target = "loihi2",
+    bits: Bits = 8,
+    out: Output = None,
+    stop_after: StopAfter = None,
+    dump_ir: DumpIr = None,
+    contract: ContractName = None,
+    dt: Dt = None,
+    as_json: Json = False,
+) -> None:
+    """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
+    stated = _contract(contract, dt)
+    with working(f"compiling {escape(model)}"):
+        compiled = compile_model(model, target, bits, stated, stop_after)
+        needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
+        levels = _levels(compiled)
+    if dump_ir is not None:
+        _dump(compiled, Path(dump_ir))
+    path = None
+    if compiled.artifact is not None:
+        path = out or compiled.artifact.default_name()
+        save_artifact(compiled.artifact, path)
+    if as_json:
+        print_json(_document(compiled, needs, levels, path))
+        return
+    _print_passes(compiled)
+    if needs is not None:
+        _print_fit(needs, compiled.target.name)
+    if levels is not None:
+        _print_levels(levels)
+    output.print(f"[bold green]wrote[/] {escape(path)}" if path else f"stopped after {stop_after}")
+
+
+def _contract(name: str | None, dt: float | None) -> Contract | None:
+    if name is None:
+        if dt is not None:
+            raise CompileError("--dt needs --contract")
+        return None
+    return named_contract(name, dt)
+
+
+def _levels(compiled: Compiled) -> Levels | None:
+    if compiled.artifact is None:
+        return None
+    source, program = compiled.source, compiled.artifact.program
+    samples = samples_for(program, source.contract, source.dataset, None)
+    return accuracy_levels(source, program, samples)
+
+
+def _dump(compiled: Compiled, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CompileError(f"cannot be made: {error.strerror}", where=str(folder)) from None
+    programs = [("import", compiled.source.program)]
+    programs += [(step.name, step.program) for step in compiled.steps]
+    for number, (name, program) in enumerate(programs):
+        path = folder / f"{number:02d}-{name}.sast.txt"
+        write_whole(path, print_program(program).encode())
+
+
+def _print_passes(compiled: Compiled) -> None:
+    source = compiled.source
+    output.print(f"{escape(source.path)} -> {compiled.target.title}")
+    passes = table("passes", "pass", "node", "what changed")
+    for step in compiled.steps:
+        if not step.notes:
+            passes.add_row(step.name, "", "[dim]nothing to do[/]")
+        for i, note in enumerate(step.notes):
+            passes.add_row("" if i else step.name, escape(note.node), escape(note.text))
+    output.print(passes)
+
+
+def _print_fit(needs: Fit, target: str) -> None:
+    rows = table(f"fit on {target}", "layer", ">neurons", ">synapses", ">bits", ">bytes", ">cores")
+    for layer in needs.layers:
+        rows.add_row(
+            escape(layer.layer), f"{layer.neurons:,}", f"{layer.synapses:,}",
+            str(layer.weight_bits), f"{layer.weight_bytes:,}", str(layer.cores),
+        )  # fmt: skip
+    output.print(rows)
+    verdict = "fits" if needs.fits else "[bold red]does not fit[/]"
+    doubt = f"; without a primary source: {', '.join(needs.unverified)}" if needs.unverified else ""
+    output.print(f"{verdict}: {needs.cores} of {needs.cores_available} cores{doubt}")
+
+
+def _print_levels(levels: Levels) -> None:
+    rows = table(f"accuracy ({escape(levels.origin)}, n = {levels.n})", "model", ">accuracy", ">n")
+    named = {
+        "L0 surrogate forward (float)": levels.surrogate,
+        "L1 hard spikes (float)": levels.hard,
+        "L2 = L3 integers": levels.integers,
+    }
+    for name, correct in named.items():
+        if correct is not None:
+            rows.add_row(name, f"{correct / levels.n:.2%}", f"{correct}/{levels.n}")
+    output.print(rows)
+    shares = table("L1 -> L2 spike agreement (measured)", "layer", ">matched / union", ">share")
+    for layer in levels.drift:
+        matched = f"{layer.matched:,} / {layer.union:,}"
+        shares.add_row(escape(layer.layer), matched, f"{layer.share:.2%}")
+    output.print(shares)
+
+
+def _document(
+    compiled: Compiled, needs: Fit | None, levels: Levels | None, path: str | None
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "source": compiled.source.path,
+        "target": compiled.target.name,
+        "passes": [
+            {
+                "name": s.name,
+                "notes": [{"node": n.node, "text": n.text, **n.numbers} for n in s.notes],
+            }
+            for s in compiled.steps
+        ],
+        "fit": None if needs is None else {**asdict(needs), "fits": needs.fits},
+        "accuracy": None if levels is None else asdict(levels),
+        "artifact": path,
+    }

@@ -1,0 +1,66 @@
+"""Recipes: read strictly, every wrong key named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sast_compile.errors import BadFile
+from sast_compile.training.recipe import Recipe, read_recipe, recipe_from_toml
+
+GOOD = """
+dataset = "digits"
+seed = 0
+epochs = 40
+batch = 64
+learning_rate = 4e-3
+rho = 0.05
+"""
+
+
+def test_a_good_recipe_is_a_frozen_value() -> None:
+    recipe = recipe_from_toml(GOOD, "recipe.toml")
+    assert recipe == Recipe(
+        dataset="digits", seed=0, epochs=40, batch=64, learning_rate=4e-3, rho=0.05
+    )
+    with pytest.raises(AttributeError):
+        recipe.rho = 1.0  # type: ignore[misc]
+
+
+def test_the_text_comes_with_the_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    assert read_recipe(path) == (recipe_from_toml(GOOD, "here"), GOOD)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rho", "roh", r"field `r\w+`.*; hint: the keys are dataset, seed, epochs"),
+        ("seed = 0", "", "missing required field `seed`"),
+        ("0.05", '"0.05"', r"Expected `float`, got `str` - at `\$.rho`"),
+        ("0.05", "-0.05", r"Expected `float` >= 0.* - at `\$.rho`"),
+        ("0.05", "nan", r"\$.rho"),
+        ("40", "0", r"Expected `int` >= 1 - at `\$.epochs`"),
+        ("40", "true", r"Expected `int`, got `bool` - at `\$.epochs`"),
+        ("40", "4.5", r"\$.epochs"),
+        ("4e-3", "0", r"\$.learning_rate"),
+        ("batch = 64", "batch = ", "is not TOML: Invalid value"),
+        ("batch = 64", "epochs = 64", "is not TOML: Cannot overwrite a value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(old: str, new: str, message: str) -> None:
+    with pytest.raises(BadFile, match="here.toml: .*" + message):
+        recipe_from_toml(GOOD.replace(old, new), "here.toml")
+
+
+def test_missing_and_foreign_files_are_one_message(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    with pytest.raises(BadFile, match="there is no such file"):
+        read_recipe(path)
+    path.write_bytes(b"\x89PNG\xff")
+    with pytest.raises(BadFile, match="cannot be read"):
+        read_recipe(path)
+    with pytest.raises(BadFile, match="cannot be read"):
+        read_recipe(tmp_path)

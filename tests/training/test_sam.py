@@ -1,0 +1,161 @@
+"""SAM against its formula written by hand, and as a citizen among torch's optimizers."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="SAM is a torch optimizer: the torch extra")
+
+import torch
+from torch import Tensor, nn
+
+from sast_compile.errors import CompileError
+from sast_compile.training.sam import SAM
+
+CURVATURE = np.diag([1.0, 4.0, 0.5])
+START = np.array([1.0, -2.0, 3.0])
+
+
+def quadratic(*weights: Tensor) -> Tensor:
+    """w^T A w / 2, whose gradient is A w; w is the weights laid end to end."""
+    w = torch.cat([weight.reshape(-1) for weight in weights])
+    return w @ torch.from_numpy(CURVATURE) @ w / 2
+
+
+def weights(*parts: slice) -> list[nn.Parameter]:
+    return [nn.Parameter(torch.from_numpy(START[part].copy())) for part in parts or (slice(3),)]
+
+
+def step(optimizer: torch.optim.Optimizer, parameters: list[nn.Parameter]) -> Tensor:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = quadratic(*parameters)
+        loss.backward()
+        return loss
+
+    loss: Tensor = optimizer.step(closure)
+    return loss
+
+
+def by_hand(w: np.ndarray, rho: float, rate: float) -> np.ndarray:
+    g = CURVATURE @ w
+    return w - rate * CURVATURE @ (w + rho * g / np.linalg.norm(g))
+
+
+def test_a_step_is_the_formula() -> None:
+    (w,) = parameters = weights()
+    optimizer = SAM(torch.optim.SGD(parameters, lr=0.1), rho=0.3)
+    loss = step(optimizer, parameters)
+    assert loss.item() == START @ CURVATURE @ START / 2  # at w, not at w + e
+    np.testing.assert_allclose(w.detach().numpy(), by_hand(START, 0.3, 0.1), rtol=1e-14)
+    step(optimizer, parameters)
+    twice = by_hand(by_hand(START, 0.3, 0.1), 0.3, 0.1)
+    np.testing.assert_allclose(w.detach().numpy(), twice, rtol=1e-14)
+
+
+def test_the_norm_is_one_over_all_parameters_and_groups() -> None:
+    a, b = weights(slice(0, 1), slice(1, 3))
+    groups = [{"params": [a]}, {"params": [b]}]
+    step(SAM(torch.optim.SGD(groups, lr=0.1), rho=0.3), [a, b])
+    together = torch.cat([a, b]).detach().numpy()
+    np.testing.assert_allclose(together, by_hand(START, 0.3, 0.1), rtol=1e-14)
+
+
+def test_a_group_may_have_its_own_rho() -> None:
+    a, b = weights(slice(0, 1), slice(1, 3))
+    groups = [{"params": [a], "rho": 0.0}, {"params": [b]}]
+    step(SAM(torch.optim.SGD(groups, lr=0.1), rho=0.3), [a, b])
+    g = CURVATURE @ START
+    e = 0.3 * g / np.linalg.norm(g) * [0, 1, 1]
+    want = START - 0.1 * CURVATURE @ (START + e)
+    np.testing.assert_allclose(torch.cat([a, b]).detach().numpy(), want, rtol=1e-14)
+
+
+def test_rho_zero_is_the_base_optimizer_bit_for_bit() -> None:
+    plain, wrapped = weights(), weights()
+    adam = torch.optim.Adam(plain, lr=0.1)
+    sam = SAM(torch.optim.Adam(wrapped, lr=0.1), rho=0.0)
+    for _ in range(5):
+        assert torch.equal(step(adam, plain), step(sam, wrapped))
+    assert torch.equal(plain[0], wrapped[0])
+
+
+def test_a_state_dict_goes_on_where_it_stopped() -> None:
+    kept, fresh = weights(), weights()
+    first = SAM(torch.optim.Adam(kept, lr=0.1), rho=0.2)
+    for _ in range(3):
+        step(first, kept)
+    saved = copy.deepcopy(first.state_dict())
+    with torch.no_grad():
+        fresh[0].copy_(kept[0])
+    second = SAM(torch.optim.Adam(fresh, lr=9.9), rho=9.9)
+    second.load_state_dict(saved)
+    assert second.param_groups[0]["rho"] == 0.2
+    for _ in range(3):
+        step(first, kept)
+        step(second, fresh)
+    assert torch.equal(kept[0], fresh[0])
+
+
+def test_the_state_of_the_bare_base_is_taken_too() -> None:
+    plain, wrapped = weights(), weights()
+    adam = torch.optim.Adam(plain, lr=0.1)
+    step(adam, plain)
+    sam = SAM(torch.optim.Adam(wrapped, lr=0.1), rho=0.2)
+    sam.load_state_dict(adam.state_dict())
+    assert sam.param_groups[0]["rho"] == 0.2
+    step(sam, wrapped)
+
+
+def test_a_scheduler_and_a_new_group_reach_the_base() -> None:
+    a, b = weights(slice(0, 1), slice(1, 3))
+    base = torch.optim.SGD([a], lr=0.1)
+    sam = SAM(base, rho=0.2)
+    sam.add_param_group({"params": [b], "lr": 0.1})
+    assert [group["rho"] for group in base.param_groups] == [0.2, 0.2]
+    schedule = torch.optim.lr_scheduler.StepLR(sam, step_size=1, gamma=0.5)
+    step(sam, [a, b])
+    schedule.step()
+    assert [group["lr"] for group in base.param_groups] == [0.05, 0.05]
+
+
+def test_weights_without_gradient_and_zero_gradients_stay() -> None:
+    (w,) = weights()
+    unused = nn.Parameter(torch.ones(2))
+    step(SAM(torch.optim.SGD([w, unused], lr=0.1), rho=0.3), [w])
+    np.testing.assert_allclose(w.detach().numpy(), by_hand(START, 0.3, 0.1), rtol=1e-14)
+    assert torch.equal(unused, torch.ones(2))
+    rest = nn.Parameter(torch.zeros(3, dtype=torch.float64))
+    step(SAM(torch.optim.SGD([rest], lr=0.1), rho=0.3), [rest])
+    assert torch.equal(rest, torch.zeros(3, dtype=torch.float64))
+
+
+def test_an_error_in_the_second_closure_leaves_the_weights_where_they_were() -> None:
+    (w,) = weights()
+    sam = SAM(torch.optim.SGD([w], lr=0.1), rho=0.3)
+    calls = []
+
+    def closure() -> Tensor:
+        calls.append(w.detach().clone())
+        if len(calls) == 2:
+            raise RuntimeError("out of memory")
+        loss = quadratic(w)
+        loss.backward()
+        return loss
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        sam.step(closure)
+    assert not torch.equal(calls[0], calls[1])
+    assert torch.equal(w, calls[0])
+
+
+def test_wrong_use_is_refused() -> None:
+    base = torch.optim.SGD(weights(), lr=0.1)
+    for rho in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(CompileError, match=r"SAM: rho = .* is not a finite number >= 0"):
+            SAM(base, rho)
+    with pytest.raises(CompileError, match="needs a closure"):
+        SAM(base, 0.1).step()
