@@ -147,10 +147,10 @@ def _state(
 
 def _accumulated(c: Floats, kept: Floats, steps: int | None) -> Floats:
     """The most that ``x <- kept x + c`` can become, for ``c >= 0``."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0/0 and 0 inf, where c is 0
         settled = np.where(c > 0, c / (1 - kept), 0.0)
-    longest = np.inf if steps is None else float(steps)
-    return np.minimum(settled, np.where(c > 0, c * longest, 0.0))
+        summed = np.where(c > 0, c * (np.inf if steps is None else steps), 0.0)
+    return np.minimum(settled, summed)
 
 
 def _kept(decay: Decay | None, consts: Consts) -> tuple[Floats, float]:

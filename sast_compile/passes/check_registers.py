@@ -68,7 +68,7 @@ def _within(name: str, what: str, value: object, low: int, high: int) -> None:
 
 
 def _note(name: str, op: Neuron, reach: Reach) -> Note:
-    spans = [f"{state} in [{r.least:.0f}, {r.most:.0f}]" for state, r in reach.states.items()]
+    spans = [f"{s} in [{r.least + 0:.0f}, {r.most + 0:.0f}]" for s, r in reach.states.items()]
     clamped = reach.may_clamp(op)
     verdict = f"{', '.join(clamped)} may be clamped" if clamped else "proven for every input"
     return Note(name, f"{'; '.join(spans)}: {verdict}", {"proven": float(not clamped)})

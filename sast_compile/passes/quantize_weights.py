@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -84,12 +86,14 @@ def _note(
 ) -> Note:
     clipped = int((np.abs(np.rint(weight / scale)) > element.high).sum())
     lost = int(((integers == 0) & (weight != 0)).sum())
-    error = weight - integers * scale
-    power = float((weight**2).sum()) / max(float((error**2).sum()), 1e-300)
-    sqnr = 10 * float(np.log10(max(power, 1e-300)))
+    noise = float(((weight - integers * scale) ** 2).sum())
+    numbers = {"scale": scale, "clipped": clipped, "zeroed": lost, "n": weight.size}
+    if noise:
+        numbers["sqnr_db"] = 10 * math.log10(float((weight**2).sum()) / noise)
+    fidelity = f"SQNR {numbers['sqnr_db']:.1f} dB" if noise else "exact"
     return Note(
         name,
-        f"{element}, scale {scale:.6g}, SQNR {sqnr:.1f} dB, {clipped} of {weight.size} clipped, "
+        f"{element}, scale {scale:.6g}, {fidelity}, {clipped} of {weight.size} clipped, "
         f"{lost} rounded to 0",
-        {"scale": scale, "sqnr_db": sqnr, "clipped": clipped, "zeroed": lost, "n": weight.size},
+        numbers,
     )

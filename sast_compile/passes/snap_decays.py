@@ -68,10 +68,17 @@ def tau(alpha: float) -> float:
 
 def _note(name: str, wanted: float, got: float, register: int) -> Note:
     before, after = tau(wanted), tau(got)
-    error = 0.0 if before == after else (after - before) / before if before else math.inf
+    numbers = {"wanted": wanted, "got": got, "register": register}
+    if before == after:
+        error = "exact"
+    elif math.isfinite(before) and before > 0:
+        numbers["tau_error"] = (after - before) / before
+        error = f"{numbers['tau_error']:+.2%}"
+    else:
+        error = "another kind of neuron"
     return Note(
         name,
         f"alpha wanted {wanted:.6g}, got {got:.6g} (register {register}); "
-        f"time constant {before:.4g} -> {after:.4g} steps ({error:+.2%})",
-        {"wanted": wanted, "got": got, "register": register, "tau_error": error},
+        f"time constant {before:.4g} -> {after:.4g} steps ({error})",
+        numbers,
     )

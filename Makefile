@@ -1,0 +1,42 @@
+# Everything that `make demo` and `make test` need is made inside this folder: .venv (Python 3.11 or
+# newer) and .venv-lava (Python 3.10, found as python3.10, among pyenv's versions, or by uv).
+PYTHON ?= python3
+BIN := .venv/bin
+export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
+
+.PHONY: help setup demo test fast check train clean
+.DEFAULT_GOAL := help
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+setup: .venv/ready ## both environments (the other targets do this by themselves)
+	@$(BIN)/sast-compile setup-lava
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("make needs Python 3.11 or newer; name one: make PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	@touch $@
+
+demo: setup ## the main job: the digits model to Loihi 2, verified spike for spike
+	$(BIN)/sast-compile models/digits/model.pt --target loihi2 --bits 8
+	$(BIN)/sast-compile verify
+
+test: setup ## all tests
+	$(BIN)/pytest -n 2
+
+fast: .venv/ready ## the tests without Lava, under a minute
+	$(BIN)/pytest -n 2 -m "not lava and not slow"
+
+check: .venv/ready ## linters, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+train: .venv/ready ## the digits model again, from its recipe
+	$(BIN)/python -m sast_compile.training models/digits
+
+clean: ## the environments and what the tools left
+	rm -rf .venv .venv-lava .mypy_cache .ruff_cache .pytest_cache .hypothesis *.sast
