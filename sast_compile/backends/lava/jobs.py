@@ -1,0 +1,148 @@
+"""Jobs for Lava: programs with their events, which of them share a graph, and their files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.backends.lava.graph import Graph, Source, lower
+from sast_compile.errors import CompileError
+from sast_compile.ir.program import Program
+from sast_compile.ir.text import parse_program, print_program
+from sast_compile.trace import Layer, Trace
+
+Record: TypeAlias = Literal["outputs", "spikes", "states"]
+Events: TypeAlias = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+
+TIMINGS = "timings.json"
+POPULATIONS = 24  # in one graph: each is up to three processes of the operating system
+WIDTH = 4096  # elements of all inputs in one graph: every first Dense holds zeros for the others'
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A program, its events by input as int32 (samples, steps, elements), and what to keep."""
+
+    program: Program
+    graph: Graph
+    events: Mapping[str, npt.NDArray[np.int32]]
+    record: Record
+
+    @property
+    def samples(self) -> int:
+        return int(next(iter(self.events.values())).shape[0])
+
+    @property
+    def steps(self) -> int:
+        return int(next(iter(self.events.values())).shape[1])
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The populations to record, in execution order."""
+        names = self.graph.outputs if self.record == "outputs" else self.program.neurons
+        return tuple(dict.fromkeys(names))
+
+
+def job(program: Program, events: Events, record: Record = "states") -> Job:
+    """The job of running ``program`` on ``events``; raises CompileError if either cannot be."""
+    graph = lower(program)
+    given = events if isinstance(events, Mapping) else dict.fromkeys(program.inputs, events)
+    if set(given) != set(program.inputs):
+        raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
+    checked = {s.name: _checked(s, np.asarray(given[s.name])) for s in graph.sources}
+    if len({data.shape[:2] for data in checked.values()}) != 1:
+        raise CompileError("the inputs differ in samples or steps")
+    return Job(program, graph, checked, record)
+
+
+def _checked(source: Source, data: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+    if data.ndim < 2 or data.shape[2:] != source.shape or 0 in data.shape[:2]:
+        raise CompileError(
+            f"events of shape {data.shape} do not fit",
+            where=source.name,
+            hint=f"(samples, steps, {', '.join(map(str, source.shape))}) is expected",
+        )
+    low, high = source.element.low, source.element.high
+    if data.min() < low or data.max() > high or (data != data.astype(int)).any():
+        raise CompileError(
+            f"events {data.min()}..{data.max()} are not integers of {source.element}",
+            where=source.name,
+        )
+    return data.astype(np.int32).reshape(*data.shape[:2], math.prod(source.shape))
+
+
+def grouped(jobs: Sequence[Job]) -> list[list[int]]:
+    """The indices of ``jobs`` that share a graph: equal steps a sample, and not too many."""
+    groups: list[list[int]] = []
+    for index in sorted(range(len(jobs)), key=lambda i: jobs[i].steps):
+        if groups and _fit([jobs[i] for i in (*groups[-1], index)]):
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return groups
+
+
+def _fit(jobs: Sequence[Job]) -> bool:
+    populations = sum(len(one.graph.populations) for one in jobs)
+    width = sum(events.shape[2] for one in jobs for events in one.events.values())
+    alike = len({one.steps for one in jobs}) == 1
+    return alike and populations <= POPULATIONS and width <= WIDTH
+
+
+def record_path(folder: Path, index: int, population: str) -> Path:
+    """The file that the recorder of a population of the job ``index`` writes."""
+    return folder / f"{index}.{population}.npz"
+
+
+def read_trace(folder: Path, index: int, job: Job) -> Trace:
+    """What the recorders of the job ``index`` wrote, cut into samples."""
+    return Trace({name: _layer(folder, index, job, name) for name in job.recorded})
+
+
+def _layer(folder: Path, index: int, job: Job, name: str) -> Layer:
+    shape = (job.samples, job.steps, *job.program.neurons[name].shape)
+    with np.load(record_path(folder, index, name), allow_pickle=False) as data:
+        arrays = {key: data[key].reshape(shape) for key in data.files}
+    return Layer(arrays.pop("spikes"), arrays)
+
+
+def write_jobs(folder: Path, jobs: Iterable[Job]) -> None:
+    """Puts jobs into ``folder`` for another Python: text, arrays and one list."""
+    records = []
+    for index, one in enumerate(jobs):
+        arrays: dict[str, Any] = {f"const/{n}": c.data for n, c in one.program.consts.items()}
+        arrays |= {f"events/{name}": _packed(data) for name, data in one.events.items()}
+        (folder / f"{index}.program.txt").write_text(print_program(one.program), encoding="utf-8")
+        np.savez(folder / f"{index}.arrays.npz", **arrays)
+        records.append(one.record)
+    (folder / "jobs.json").write_bytes(msgspec.json.encode(records))
+
+
+def read_jobs(folder: Path) -> list[Job]:
+    """The jobs that `write_jobs` put into ``folder``."""
+    records = msgspec.json.decode((folder / "jobs.json").read_bytes(), type=list[Record])
+    return [_read_job(folder, index, record) for index, record in enumerate(records)]
+
+
+def _read_job(folder: Path, index: int, record: Record) -> Job:
+    with np.load(folder / f"{index}.arrays.npz", allow_pickle=False) as data:
+        arrays = {key: data[key] for key in data.files}
+    consts = {k.removeprefix("const/"): v for k, v in arrays.items() if k.startswith("const/")}
+    text = (folder / f"{index}.program.txt").read_text(encoding="utf-8")
+    program = parse_program(text, consts)
+    graph = lower(program)
+    events = {s.name: arrays[f"events/{s.name}"].astype(np.int32) for s in graph.sources}
+    return Job(program, graph, events, record)
+
+
+def _packed(data: npt.NDArray[np.int32]) -> npt.NDArray[Any]:
+    """``data`` in a byte each where that holds it."""
+    small = data.astype(np.uint8)
+    return small if (small == data).all() else data

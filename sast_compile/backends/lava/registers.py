@@ -1,0 +1,148 @@
+"""The registers of a Loihi neuron, read from a composed one: any other composition is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.errors import TargetLimit, Unsupported
+from sast_compile.ir.neuron import Clamp, Fire, MulShift, Param, Record, Ref, Reset, State
+from sast_compile.ir.ops import Consts, Neuron, lookup
+
+ALIGN = 64  # Lava shifts currents and thresholds left by 6: AbstractPyLifModelFixed.act_shift
+U_CLAMP = Clamp(rule="wrap_once", low=-((1 << 23) - 1), high=1 << 23)
+V_CLAMP = Clamp(rule="saturate", low=-((1 << 23) - 1), high=(1 << 23) - 1)
+DECAY = (0, 4095)
+THRESHOLD = (1, 131071)
+BIAS_MANTISSA = (-4096, 4095)
+BIAS_EXPONENT = (0, 7)
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """What a stock LIFReset process holds; column 0 of a sample is computed in step ``start``."""
+
+    name: str
+    shape: tuple[int, ...]
+    du: int
+    dv: int
+    vth: int
+    bias_mant: int | npt.NDArray[np.int32]
+    bias_exp: int
+    start: int
+
+
+def population(name: str, op: Neuron, consts: Consts) -> Population:
+    """The registers of ``op``; Unsupported or TargetLimit if it is not exactly Loihi's neuron."""
+    for difference in _differences(op, _composed(op)):
+        raise Unsupported(
+            f"{difference}, so this is not Loihi's neuron, which is all that Lava's LIFReset holds",
+            where=name,
+            hint="compile for loihi2, or run it on another back end",
+        )
+    registers, voltage = _Registers(name, consts), op.voltage
+    du = registers.scalar("u decay", _rate(op.synapses[0]), DECAY)
+    dv = registers.scalar("v decay", _rate(voltage), DECAY)
+    vth = registers.scalar("threshold", _threshold(op), THRESHOLD)
+    bias = registers.array("bias mantissa", voltage.bias, BIAS_MANTISSA)
+    exponent = registers.scalar("bias exponent", voltage.bias_exponent, BIAS_EXPONENT)
+    return Population(name, op.shape, du, dv, vth, bias, exponent, op.start)
+
+
+def _composed(op: Neuron) -> Neuron:
+    """Loihi's neuron with the registers of ``op``: lava-nc 0.10, AbstractPyLifModelFixed.
+
+    subthr_dynamics: ds_offset = 1, dm_offset = 0, decays first, then adds; u wraps once, v clips.
+    """
+    synapse = State(
+        decay=MulShift(decay=_rate(op.synapses[0]) if op.synapses else 0, offset=1),
+        gain=ALIGN,
+        clamp=U_CLAMP,
+    )
+    voltage = State(
+        decay=None if op.voltage.decay is None else MulShift(decay=_rate(op.voltage)),
+        bias=op.voltage.bias,
+        bias_exponent=op.voltage.bias_exponent,
+        clamp=V_CLAMP,
+    )
+    return Neuron(
+        shape=op.shape,
+        synapses=(synapse,),
+        voltage=voltage,
+        fire=Fire(compare=">", threshold=_threshold(op), unit=ALIGN),
+        reset=Reset(kind="zero"),
+        start=op.start,
+    )
+
+
+def _rate(state: State) -> Param:
+    return state.decay.decay if isinstance(state.decay, MulShift) else 0
+
+
+def _threshold(op: Neuron) -> Param:
+    return op.fire.threshold if op.fire else 1
+
+
+def _differences(found: object, wanted: object, path: str = "") -> Iterator[str]:
+    """Each place where a record is not the wanted one, in words."""
+    if isinstance(found, Record) and isinstance(wanted, Record) and type(found) is type(wanted):
+        for field in wanted.__struct_fields__:
+            here = f"{path}.{field}" if path else field
+            yield from _differences(getattr(found, field), getattr(wanted, field), here)
+    elif isinstance(found, tuple) and isinstance(wanted, tuple) and len(found) == len(wanted):
+        for index, (a, b) in enumerate(zip(found, wanted, strict=True)):
+            yield from _differences(a, b, f"{path}[{index}]")
+    elif found != wanted or type(found) is not type(wanted):
+        yield f"{path} is {_words(found)} where Loihi has {_words(wanted)}"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, Record):
+        return f"a {value.__struct_config__.tag}"
+    if isinstance(value, tuple):
+        return f"{len(value)} of them"
+    return "none" if value is None else repr(value)
+
+
+class _Registers:
+    """Reads parameters as registers and checks that they fit; errors name the population."""
+
+    def __init__(self, name: str, consts: Consts) -> None:
+        self.name, self.consts = name, consts
+
+    def scalar(self, what: str, param: Param, limits: tuple[int, int]) -> int:
+        values = np.unique(self._values(what, param, limits))
+        if values.size > 1:
+            raise Unsupported(
+                f"the {what} differs between neurons ({values[0]}..{values[-1]}),"
+                " but a Lava process has one",
+                where=self.name,
+                hint="split the population, or fold the difference into the weights",
+            )
+        return int(values[0])
+
+    def array(
+        self, what: str, param: Param, limits: tuple[int, int]
+    ) -> int | npt.NDArray[np.int32]:
+        values = self._values(what, param, limits)
+        return values.astype(np.int32) if isinstance(param, Ref) else int(values)
+
+    def _values(self, what: str, param: Param, limits: tuple[int, int]) -> npt.NDArray[np.generic]:
+        values = lookup(param, self.consts).data if isinstance(param, Ref) else np.asarray(param)
+        if values.dtype.kind == "f":
+            raise Unsupported(
+                f"the {what} is a float", where=self.name, hint="compile to integers first"
+            )
+        low, high = limits
+        worst = [int(v) for v in (values.min(), values.max()) if not low <= int(v) <= high]
+        if worst:
+            # Lava itself checks no range: a mantissa of 70000 silently becomes 4464 (int16).
+            raise TargetLimit(
+                f"{what} {worst[0]} is outside Loihi's {low}..{high}",
+                where=self.name,
+                hint="scale weights, bias and threshold of this layer down together",
+            )
+        return values

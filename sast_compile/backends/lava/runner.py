@@ -1,0 +1,189 @@
+"""Runs jobs on Lava's fixed-point models, in this Python; imports Lava.
+
+One graph holds many programs, which share one RingBuffer (Lava runs what is connected: each Dense
+reads its own columns, the others have weight 0), and many samples one behind the other: LIFReset
+clears a population in the step of its column 0, which is later in deeper layers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.dense.process import Dense
+from lava.proc.io.source import RingBuffer
+from lava.proc.lif.process import LIFReset
+from lava.utils.weightutils import SignMode
+
+from sast_compile.backends.lava.graph import Projection
+from sast_compile.backends.lava.jobs import Job, record_path
+from sast_compile.backends.lava.processes.dense_reset import DenseReset
+from sast_compile.backends.lava.processes.recorder import SpikeRecorder, StateRecorder
+from sast_compile.backends.lava.registers import Population
+from sast_compile.backends.lava.timings import Timings
+from sast_compile.errors import BackendUnavailable
+
+SIGN_MODES = {"mixed": SignMode.MIXED, "excitatory": SignMode.EXCITATORY}
+POLL = 0.002  # seconds between two looks at whether the run is over
+
+
+def run_graph(jobs: Mapping[int, Job], folder: Path, deadline: float = float("inf")) -> Timings:
+    """Runs ``jobs`` side by side in one graph; the records of job i are ``folder``/i.*.npz.
+
+    All jobs have the same number of steps a sample. ``deadline`` is in seconds of time.monotonic.
+    Raises BackendUnavailable if a Lava process dies or the deadline passes; stops Lava always.
+    """
+    began = time.perf_counter()
+    source = _build(jobs, folder)
+    steps = max(one.samples * one.steps + one.graph.latency for one in jobs.values())
+    try:
+        source.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
+        built = time.perf_counter()
+        processes = len(source.runtime._messaging_infrastructure.actors)
+        source.run(condition=RunSteps(num_steps=steps, blocking=False))
+        _wait(source.runtime, deadline)
+        stepped = time.perf_counter()
+    finally:
+        _end(source.runtime)
+    stop = time.perf_counter() - stepped
+    return Timings(1, processes, steps, built - began, stepped - built, stop)
+
+
+def _build(jobs: Mapping[int, Job], folder: Path) -> Any:
+    """The source that is connected to every process of every job."""
+    source = RingBuffer(data=_columns(list(jobs.values())))
+    first = 0
+    for index, one in jobs.items():
+        slices = {}
+        for name, events in one.events.items():
+            slices[name] = slice(first, first + events.shape[2])
+            first += events.shape[2]
+        _place(source, index, one, slices, folder)
+    return source
+
+
+def _columns(jobs: Sequence[Job]) -> npt.NDArray[np.int32]:
+    """Every input of every job, (elements, steps): column k is sent in step k + 1."""
+    length = max(one.samples * one.steps for one in jobs)
+    rows = []
+    for one in jobs:
+        for events in one.events.values():
+            flat = events.reshape(-1, events.shape[2])
+            rows.append(np.pad(flat, ((0, length - len(flat)), (0, 0))).T)
+    return np.concatenate(rows)
+
+
+def _place(source: Any, index: int, one: Job, slices: Mapping[str, slice], folder: Path) -> None:
+    """Makes and connects the processes of one job."""
+    lifs = {p.name: _lif(p, one.steps) for p in one.graph.populations}
+    starts = {p.name: p.start for p in one.graph.populations}
+    width = source.s_out.shape[0]
+    for projection in one.graph.projections:
+        piece = slices.get(projection.source)
+        start = starts[projection.target]
+        dense = _dense(projection, width, piece, start, one.steps)
+        (source if piece else lifs[projection.source]).s_out.connect(dense.s_in)
+        dense.a_out.connect(lifs[projection.target].a_in)
+    for name in one.recorded:
+        _record(lifs[name], one, starts[name], record_path(folder, index, name))
+
+
+def _lif(population: Population, steps: int) -> Any:
+    """The stock process; it clears u and v before the dynamics of a sample's column 0."""
+    return LIFReset(
+        shape=population.shape,
+        du=population.du,
+        dv=population.dv,
+        vth=population.vth,
+        bias_mant=population.bias_mant,
+        bias_exp=population.bias_exp,
+        reset_interval=steps,
+        reset_offset=_phase(population.start, steps),
+        name=population.name,
+    )
+
+
+def _dense(projection: Projection, width: int, piece: slice | None, start: int, steps: int) -> Any:
+    """The stock process, and within a layer the one that clears its buffer between samples."""
+    weights = projection.weights
+    if piece is not None:
+        padded = np.zeros((weights.shape[0], width), np.int32)
+        padded[:, piece] = weights
+        weights = padded
+    held = {
+        "weights": weights,
+        "weight_exp": projection.weight_exp,
+        "num_weight_bits": projection.num_weight_bits,
+        "sign_mode": SIGN_MODES[projection.sign_mode],
+        "num_message_bits": projection.message_bits,
+        "name": projection.name,
+    }
+    if not projection.lateral:
+        return Dense(**held)
+    return DenseReset(reset_interval=steps, reset_offset=_phase(start, steps), **held)
+
+
+def _phase(start: int, steps: int) -> int:
+    """``step % steps`` of column 0 of a sample: it is computed in step ``n steps + start + 1``."""
+    return (start + 1) % steps
+
+
+def _record(lif: Any, one: Job, start: int, path: Path) -> None:
+    kind = StateRecorder if one.record == "states" else SpikeRecorder
+    neurons = int(np.prod(lif.s_out.shape))
+    recorder = kind(neurons=neurons, first=start + 1, count=one.samples * one.steps, path=str(path))
+    lif.s_out.connect(recorder.s_in)
+    if one.record == "states":
+        recorder.u.connect_var(lif.u)
+        recorder.v.connect_var(lif.v)
+
+
+def _wait(runtime: Any, deadline: float) -> None:
+    """Returns when the steps are over.
+
+    Runtime.wait alone would wait for ever when a process dies: the others sit in semaphores.
+    """
+    actors = runtime._messaging_infrastructure.actors
+    while not any(port.probe() for port in runtime.service_to_runtime):
+        if any(actor.exitcode is not None for actor in actors):
+            raise BackendUnavailable(f"a Lava process died\n{_last_words(actors)}", where="lava")
+        if time.monotonic() > deadline:
+            raise BackendUnavailable(
+                "Lava was not done in time and was stopped",
+                where="lava",
+                hint="fewer samples, or a longer time limit",
+            )
+        time.sleep(POLL)
+    runtime.wait()
+
+
+def _last_words(actors: Sequence[Any]) -> str:
+    """The traceback of the first process that raised, or how one ended."""
+    for actor in actors:
+        if actor.exitcode is not None:
+            raised = actor.exception
+            return str(raised[1]) if raised else f"{actor.name}: exit code {actor.exitcode}"
+    return ""
+
+
+def _end(runtime: Any) -> None:
+    """Ends every process of ``runtime`` by force and frees its shared memory.
+
+    Not Runtime.stop in good order: it waits for dead processes, and now and then it hangs. The
+    command to stop may follow the one before so closely that CspRecvPort._req_callback finds its
+    queue not empty just before it is emptied, and CspSelector.select is never woken. When the
+    steps are over, the records are on disk and nothing of worth is left in the processes.
+    """
+    if runtime is None:
+        return
+    runtime._is_started = False  # so that neither stop nor Runtime.__del__ sends commands
+    for actor in runtime._messaging_infrastructure.actors:
+        actor.kill()
+    runtime.join()
+    runtime.stop()
