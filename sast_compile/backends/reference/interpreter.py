@@ -50,11 +50,17 @@ def input_batch(program: Program, events: Events) -> dict[str, Values]:
     given = events if isinstance(events, Mapping) else dict.fromkeys(program.inputs, events)
     if set(given) != set(program.inputs):
         raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
-    return {name: _checked(program, name, np.asarray(data)) for name, data in given.items()}
+    batch = {name: _checked(program, name, np.asarray(data)) for name, data in given.items()}
+    sizes = {name: data.shape[:2] for name, data in batch.items()}
+    if len(set(sizes.values())) > 1:
+        raise CompileError(f"the inputs differ in samples or steps: {sizes}")
+    return batch
 
 
 def _checked(program: Program, name: str, data: npt.NDArray[Any]) -> Values:
     type_ = program.types[name]
+    if data.dtype.kind not in "biuf":
+        raise CompileError(f"events of {data.dtype} are no numbers", where=name)
     if data.ndim < 2 or data.shape[2:] != type_.shape or data.shape[0] < 1:
         raise CompileError(
             f"events of shape {data.shape} do not fit {type_}",
@@ -64,7 +70,10 @@ def _checked(program: Program, name: str, data: npt.NDArray[Any]) -> Values:
     if not isinstance(type_.element, Float):
         low, high = type_.element.low, type_.element.high
         if data.size and (
-            data.min() < low or data.max() > high or (data != data.astype(int)).any()
+            not np.isfinite(data).all()
+            or data.min() < low
+            or data.max() > high
+            or (data != np.trunc(data)).any()
         ):
             raise CompileError(
                 f"events {data.min()}..{data.max()} are not integers of {type_.element}", where=name
