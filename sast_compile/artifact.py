@@ -3,13 +3,21 @@
 It is a safetensors file. Its tensors are the program's constants (``const.NAME``) and the golden
 vectors: ``golden.events``, the spikes that the program must give on them (``golden.spikes.NODE``),
 and those of the float hard-spike model (``golden.float.NODE``). One metadata key holds canonical
-JSON with the program's
-text, the target's TOML, the contract and the provenance: several keys would be an unordered map,
-and the same input would no longer give the same bytes.
+JSON with the program's text, the target's TOML, the contract and the provenance: several keys would
+be an unordered map, and the same input would no longer give the same bytes. Its ``sha256`` is that
+of everything else in the file, so no damage goes unseen: neither in the weights and the golden
+vectors nor in a register that stands in the text.
+
+The same input gives the same bytes on every machine and in every folder: nothing in the file says
+when, where or by whom it was made. The input is the model's bytes and the path by which it was
+named (it names the program, and `verify` looks there for the source), the target's bytes, the
+options, and the versions in the provenance. A path inside the working directory counts from there,
+so an absolute path does not carry a user's name into the file.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -32,25 +40,36 @@ from sast_compile.target import Target, parse_target
 FORMAT = "sast/1"
 METADATA_KEY = "sast"
 SUFFIX = ".sast"
+AGAIN = "compile the model again, or copy the file again"
 
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a compiled network comes from; nothing in it depends on when or by whom."""
 
-    source: str  # as the user named it
+    source: str  # as the user named it; from the working directory if it lies inside
     source_sha256: str
     bits: int
     data: str | None  # the data set of the golden events, or None: random ones
     versions: dict[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Golden:
     """Events (samples, steps, *input shape) and the spikes of every population on them."""
 
     events: Array
     spikes: Mapping[str, Array]
     float_spikes: Mapping[str, Array]
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Golden)
+            and np.array_equal(self.events, other.events)
+            and _equal(self.spikes, other.spikes)
+            and _equal(self.float_spikes, other.float_spikes)
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
 
 
 @dataclass(frozen=True)
@@ -86,9 +105,23 @@ def artifact_bytes(artifact: Artifact) -> bytes:
         "contract": json.loads(artifact.contract.to_json()),
         "provenance": msgspec.to_builtins(artifact.provenance),
     }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    text = _canonical({**document, "sha256": _content_sha256(document, tensors)})
     contiguous = {name: np.ascontiguousarray(data) for name, data in tensors.items()}
     return safetensors_numpy.save(contiguous, metadata={METADATA_KEY: text})
+
+
+def _canonical(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def _content_sha256(document: Mapping[str, Any], tensors: Mapping[str, Array]) -> str:
+    """SHA-256 of the canonical JSON and of every tensor's name, type, shape and bytes, by name."""
+    hashed = hashlib.sha256(_canonical(document).encode())
+    for name, data in sorted(tensors.items()):
+        little = np.ascontiguousarray(data, dtype=data.dtype.newbyteorder("<"))
+        hashed.update(f"\n{name} {little.dtype.str} {data.shape}\n".encode())
+        hashed.update(little.tobytes())
+    return hashed.hexdigest()
 
 
 def save_artifact(artifact: Artifact, path: str | os.PathLike[str]) -> None:
@@ -102,8 +135,12 @@ def load_artifact(path: str | os.PathLike[str]) -> Artifact:
     data = read_whole(path)
     try:
         document, tensors = _document(data, where), safetensors_numpy.load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise BadFile(f"is damaged: {error}", where=where) from None
+        stated = document.pop("sha256", None)
+        intact = stated == _content_sha256(document, tensors)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadFile(f"is damaged: {error}", where=where, hint=AGAIN) from None
+    if not intact:
+        raise BadFile("is damaged: its content is not what was written", where=where, hint=AGAIN)
     try:
         return _artifact(document, tensors)
     except BadFile as error:
@@ -118,7 +155,8 @@ def _document(data: bytes, where: str) -> dict[str, Any]:
     """The JSON in the header; a safetensors header is its length (8 bytes) and a JSON object."""
     length = int.from_bytes(data[:8], "little")
     if len(data) < 8 or length > len(data) - 8 or data[8:9] != b"{":
-        raise BadFile("is no .sast file, or was cut off", where=where)
+        hint = AGAIN if where.endswith(SUFFIX) else f"compile a model first: sast-compile {where}"
+        raise BadFile("is no .sast file, or was cut off", where=where, hint=hint)
     header = json.loads(data[8 : 8 + length])
     metadata = header.get("__metadata__") or {}
     if METADATA_KEY not in metadata:
@@ -143,10 +181,11 @@ def _artifact(document: dict[str, Any], tensors: Mapping[str, Array]) -> Artifac
     except msgspec.ValidationError as error:
         raise BadFile(f"provenance: {error}") from None
     program = parse_program(_text(document["program"]), _prefixed(tensors, "const."))
+    events = _golden_events(program, tensors["golden.events"])
     golden = Golden(
-        tensors["golden.events"],
-        _by_layer(program, _prefixed(tensors, "golden.spikes.")),
-        _by_layer(program, _prefixed(tensors, "golden.float.")),
+        events,
+        _by_layer(program, _prefixed(tensors, "golden.spikes."), events),
+        _by_layer(program, _prefixed(tensors, "golden.float."), events),
     )
     target_text = _text(document["target"])
     parse_target(target_text, "target")
@@ -160,11 +199,27 @@ def _text(value: object) -> str:
     return value
 
 
-def _by_layer(program: Program, spikes: Mapping[str, Array]) -> dict[str, Array]:
-    """``spikes`` in the program's order; BadFile if they are of other layers."""
+def _golden_events(program: Program, events: Array) -> Array:
+    """``events``; BadFile if the program's input is of another shape."""
+    shapes = [program.types[name].shape for name in program.inputs]
+    if events.ndim < 2 or [events.shape[2:]] != shapes:
+        raise BadFile(f"the golden events of shape {events.shape} do not fit inputs of {shapes}")
+    return events
+
+
+def _by_layer(program: Program, spikes: Mapping[str, Array], events: Array) -> dict[str, Array]:
+    """``spikes`` in the program's order; BadFile if they are of other layers or shapes."""
     if set(spikes) != set(program.neurons):
         raise BadFile("the golden vectors are of other layers than the program's")
+    for name, record in spikes.items():
+        wanted = (*events.shape[:2], *program.types[name].shape)
+        if record.shape != wanted:
+            raise BadFile(f"golden spikes of shape {record.shape}, not {wanted}", where=name)
     return {name: spikes[name] for name in program.neurons}
+
+
+def _equal(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
 
 
 def _prefixed(tensors: Mapping[str, Array], prefix: str) -> dict[str, Array]:

@@ -8,6 +8,7 @@ guessed.
 
 from __future__ import annotations
 
+import math
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -70,14 +71,25 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     readout: Readout = Readout()
 
     def __post_init__(self) -> None:
-        if not self.dt > 0:
-            raise BadFile(f"time step dt = {self.dt} s is not positive", where="contract")
+        if not 0 < self.dt < math.inf:
+            raise BadFile(
+                f"time step dt = {self.dt} s is not positive and finite",
+                where="contract",
+                hint="give it in seconds: 1e-3 is a millisecond",
+            )
         for name, neuron in self.neurons.items():
             if not 0 <= neuron.alpha <= 1:
                 raise BadFile(
                     f"leak factor alpha = {neuron.alpha} lies outside [0, 1]",
                     where=f"contract, {name}",
+                    hint="alpha = 1 - dt/tau (Euler) or exp(-dt/tau) (exact), tau >= dt > 0",
                 )
+            if not math.isfinite(neuron.gain):
+                raise BadFile(f"gain = {neuron.gain} is not finite", where=f"contract, {name}")
+        if self.encoding is not None and self.encoding.steps < 1:
+            raise BadFile(
+                f"a sample of {self.encoding.steps} steps is empty", where="contract, encoding"
+            )
 
     def to_json(self) -> str:
         """The canonical JSON of the contract: sorted keys, no spaces, the same bytes every time."""
@@ -89,14 +101,17 @@ def contract_from_json(text: str | bytes, where: str) -> Contract:
     try:
         version = msgspec.json.decode(text, type=dict[str, object]).get("version")
         if version != VERSION:
+            newer = isinstance(version, int) and version > VERSION
             raise BadFile(
                 f"contract version {version!r} is not the {VERSION} that this release reads",
-                where=where,
-                hint="update sast-compile",
+                hint="update sast-compile" if newer else f'it states "version": {VERSION}',
             )
         return msgspec.json.decode(text, type=Contract)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadFile(f"the discretisation contract is malformed: {error}", where=where) from None
+    except BadFile as error:
+        inner = f"{where}, {error.where}" if error.where else where
+        raise BadFile(error.what, where=inner, hint=error.hint) from None
 
 
 def named_contract(name: str, dt: float | None) -> Contract:

@@ -34,7 +34,8 @@ def inputs_seen(
     for projection, edge in _projections(program, node.inputs):
         op = program.by_name[projection].op
         assert isinstance(op, Dense)
-        column = difference.step - _delay(program, difference.layer, edge)
+        lag = program.start_of(difference.layer) - program.start_of(edge.node)  # the chip's own
+        column = difference.step - (edge.delay - lag)
         if column < 0:
             continue
         source, values = _values(program, trace, events, edge.node)
@@ -48,20 +49,15 @@ def inputs_seen(
 
 
 def _projections(program: Program, edges: tuple[Edge, ...]) -> list[tuple[str, Edge]]:
-    """The projections behind ``edges``, each with the edge that it reads."""
+    """The projections behind ``edges``, and what each reads, with all the delays on the way."""
     found: list[tuple[str, Edge]] = []
     for edge in edges:
         source = program.by_name[edge.node]
-        if isinstance(source.op, Dense):
-            found.append((source.name, source.inputs[0]))
-        elif isinstance(source.op, Add):
-            found += _projections(program, source.inputs)
+        if isinstance(source.op, (Add, Dense)):
+            inputs = tuple(Edge(e.node, e.delay + edge.delay) for e in source.inputs)
+            is_dense = isinstance(source.op, Dense)
+            found += [(source.name, inputs[0])] if is_dense else _projections(program, inputs)
     return found
-
-
-def _delay(program: Program, layer: str, edge: Edge) -> int:
-    """The columns that ``edge`` waits beyond the chip's latency."""
-    return edge.delay - (program.start_of(layer) - program.start_of(edge.node))
 
 
 def _values(program: Program, trace: Trace, events: Array, name: str) -> tuple[str, Array]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from sast_compile.errors import BadFile
@@ -13,18 +14,23 @@ from sast_compile.errors import BadFile
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """``data`` lies at ``path``; an interruption leaves the old file or none, never half of one."""
     target = Path(path)
+    if os.path.isdir(target):  # pathlib's raises for some names
+        raise BadFile("cannot be written: is a folder", where=str(target), hint="name a file in it")
     # beside the target, because a rename is atomic only within one file system
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    draft = target.parent / f".{secrets.token_hex(8)}.tmp"
     try:
         with draft.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(target)
-    except OSError as error:
-        raise BadFile(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or error
+        hint = None if os.path.isdir(target.parent) else f"there is no folder {target.parent}"
+        raise BadFile(f"cannot be written: {why}", where=str(path), hint=hint) from None
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
 
 
 def read_whole(path: str | os.PathLike[str]) -> bytes:

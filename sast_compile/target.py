@@ -6,16 +6,19 @@ required and none may be unknown, so that a chip's description has no hidden def
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from difflib import get_close_matches
+from typing import Annotated, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
-from sast_compile.catalog import locate_target
+from sast_compile.catalog import locate_target, suggestion, target_names
 from sast_compile.contract import Compare, ResetKind
 from sast_compile.errors import BadFile
+from sast_compile.files import read_whole
 from sast_compile.ir.neuron import Clamp, Rounding
 
 if sys.version_info >= (3, 11):
@@ -26,11 +29,24 @@ else:
 SCHEMA = "sast-target/1"
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Positive: TypeAlias = Annotated[int, Meta(ge=1)]
+Width: TypeAlias = Annotated[int, Meta(ge=1, le=62)]  # bits: sums must fit the 64 of a back end
+Exponent: TypeAlias = Annotated[int, Meta(ge=-62, le=62)]
+Name: TypeAlias = Annotated[str, Meta(pattern=r"^[\w.\-]+\Z")]  # a part of the artifact's name
 Evidence: TypeAlias = Literal["recorded", "oracle", "documented", "unverified"]
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A frozen table of the target file."""
+    """A frozen table of the target file; each ``*low`` is at most the ``*high`` beside it."""
+
+    def __post_init__(self) -> None:
+        for field in self.__struct_fields__:
+            if not field.endswith("low"):
+                continue
+            high = f"{field.removesuffix('low')}high"
+            if getattr(self, field) > getattr(self, high):
+                least, most = getattr(self, field), getattr(self, high)
+                raise ValueError(f"{field} = {least} exceeds {high} = {most}")
 
 
 class Timing(Table, frozen=True, kw_only=True):
@@ -48,22 +64,30 @@ class Grid(Table, frozen=True, kw_only=True):
     """
 
     signed: bool
-    top_bits: Count
+    top_bits: Width
 
 
 class Weights(Table, frozen=True, kw_only=True):
-    bits: tuple[Count, ...]
-    exponent_low: int
-    exponent_high: int
+    """The widths that a weight may have, its exponents, and a signed grid and perhaps another."""
+
+    bits: Annotated[tuple[Width, ...], Meta(min_length=1)]
+    exponent_low: Exponent
+    exponent_high: Exponent
     grids: dict[str, Grid]  # by the chip's name for its sign mode
     source: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        signs = sorted(grid.signed for grid in self.grids.values())
+        if signs not in ([True], [False, True]):
+            raise ValueError("grids must be one signed grid, and at most one unsigned beside it")
 
 
 class DecayRegister(Table, frozen=True, kw_only=True):
     """A decay register: ``x <- round(x (2^bits - register - offset) / 2^bits)``."""
 
     kind: Literal["mul_shift"]
-    bits: Count
+    bits: Width
     offset: Count
     low: Count
     high: Count
@@ -73,7 +97,7 @@ class DecayRegister(Table, frozen=True, kw_only=True):
 class Register(Table, frozen=True, kw_only=True):
     """A state: the gain on what drives it, its decay, and what happens at the ends of its range."""
 
-    gain: Count
+    gain: Positive
     clamp: Clamp
     decay: DecayRegister
     source: str
@@ -93,18 +117,18 @@ class Threshold(Table, frozen=True, kw_only=True):
 
     low: Count
     high: Count
-    unit: Count
+    unit: Positive
     compare: Compare
-    spikes_per_step: Count
+    spikes_per_step: Positive
     source: str
 
 
 class Bias(Table, frozen=True, kw_only=True):
     """Added to v in every step: ``mantissa 2^exponent``."""
 
-    mantissa_bits: Count
-    exponent_low: int
-    exponent_high: int
+    mantissa_bits: Width
+    exponent_low: Exponent
+    exponent_high: Exponent
     source: str
 
 
@@ -118,9 +142,9 @@ class ResetRule(Table, frozen=True, kw_only=True):
 class Resources(Table, frozen=True, kw_only=True):
     """What a placement must fit; ``unverified`` names the numbers without a primary source."""
 
-    cores: Count
-    neurons_per_core: Count
-    synapse_bytes_per_core: Count
+    cores: Positive
+    neurons_per_core: Positive
+    synapse_bytes_per_core: Positive
     unverified: tuple[str, ...]
     source: str
 
@@ -129,11 +153,11 @@ class Target(Table, frozen=True, kw_only=True):
     """One chip, as data."""
 
     schema: str
-    name: str
+    name: Name
     title: str
     evidence: tuple[Evidence, ...]
     source: str
-    passes: tuple[str, ...]
+    passes: Annotated[tuple[str, ...], Meta(min_length=1)]
     oracles: tuple[str, ...]  # back ends that run a vendor's own simulator
     time: Timing
     weights: Weights
@@ -152,12 +176,13 @@ def load_target(name: str) -> Target:
 def read_target_text(name: str) -> str:
     """The text of the target's file."""
     path = locate_target(name)
+    if not os.path.exists(path):  # pathlib's raises for some names
+        known = ", ".join(target_names())
+        raise BadFile("there is no such file", where=name, hint=f"shipped, by name: {known}")
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise BadFile("no such file", where=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"cannot be read: {error}", where=str(path)) from None
+        return read_whole(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadFile(f"is no text in UTF-8: {error.reason}", where=name) from None
 
 
 def parse_target(text: str, where: str) -> Target:
@@ -166,21 +191,52 @@ def parse_target(text: str, where: str) -> Target:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise BadFile(f"is no TOML: {error}", where=where) from None
-    if table.get("schema") != SCHEMA:
-        raise BadFile(f"schema {table.get('schema')!r} is not {SCHEMA!r}", where=where)
+    if "schema" not in table:
+        raise BadFile("missing key `schema`", where=where, hint=f'schema = "{SCHEMA}"')
+    if table["schema"] != SCHEMA:
+        raise BadFile(
+            f"schema {table['schema']!r} is not the {SCHEMA!r} that this release reads",
+            where=where,
+            hint="sast-compile and the file are of different ages",
+        )
     try:
         return msgspec.convert(table, Target)
     except msgspec.ValidationError as error:
-        raise BadFile(_plain(str(error)), where=where) from None
+        message = str(error)
+        raise BadFile(_plain(message), where=where, hint=_way_out(message)) from None
 
 
-def target_path(name: str) -> Path:
-    """Where the target's file lies."""
-    return locate_target(name)
+WORDS = {
+    "Object missing required field": "missing key",
+    "Object contains unknown field": "unknown key",
+    "Expected `object`": "Expected a table",
+    "Invalid enum value": "unknown value",
+    " - at `$.": ", at `",
+}
 
 
 def _plain(message: str) -> str:
     """msgspec's message in the words of a TOML file."""
-    renamed = message.replace("Object missing required field", "missing key")
-    renamed = renamed.replace("Object contains unknown field", "unknown key")
-    return renamed.replace(" - at `$", " - at `target").replace("`target.", "`")
+    for theirs, ours in WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
+
+
+def _way_out(message: str) -> str | None:
+    """The nearest key for an unknown one, the choices for an unknown value."""
+    if unknown := re.search(r"unknown field `(.*?)`", message):
+        keys = {key for table in Table.__subclasses__() for key in table.__struct_fields__}
+        return suggestion(unknown[1], keys) if get_close_matches(unknown[1], keys) else None
+    if value := re.search(r"enum value.*at `.*?(\w+)(\[\d+\])?`$", message):
+        return f"one of {', '.join(_choices(value[1]))}"
+    return None
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """The words that may stand under ``key``."""
+    for record in (*Table.__subclasses__(), Clamp):
+        hint = get_type_hints(record).get(key)
+        for inner in (hint, *get_args(hint)):
+            if get_origin(inner) is Literal:
+                return get_args(inner)
+    return ()

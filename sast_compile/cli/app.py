@@ -8,22 +8,23 @@ import sys
 from collections.abc import Callable
 
 import typer
-from rich.markup import escape
 
 from sast_compile import __version__
 from sast_compile.catalog import suggestion
 from sast_compile.cli import compile_verb, look_verbs, run_verb, setup_verbs, verify_verb
-from sast_compile.cli.console import errors
+from sast_compile.cli.console import errors, forgiving_streams, shown
 from sast_compile.errors import CompileError
 
 DEFAULT = "compile"
 INTERRUPTED = 130
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # typer exports the subclass only
+OPTIONS = ("--help", "--version", "--install-completion", "--show-completion")
 MODEL_SUFFIXES = (".pt", ".pth", ".nir", ".sast", ".net")
 
 
 def _is_model(word: str) -> bool:
-    return word.lower().endswith(MODEL_SUFFIXES) or "/" in word or "\\" in word
+    looks = word.lower().endswith(MODEL_SUFFIXES) or "/" in word or "\\" in word
+    return looks or os.path.isfile(word)
 
 
 app = typer.Typer(
@@ -70,6 +71,7 @@ def _options(
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the command line and exits; a CompileError becomes one message and exit code 1."""
+    forgiving_streams()
     arguments = with_verb(sys.argv[1:] if argv is None else argv)
     try:
         code: object = app(arguments, prog_name="sast-compile", standalone_mode=False)
@@ -77,26 +79,28 @@ def main(argv: list[str] | None = None) -> None:
         _report(error, as_json="--json" in arguments)
         code = 1
     except (typer.Abort, KeyboardInterrupt):
-        errors.print("interrupted; nothing was written")
         code = INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except UsageError as error:
         error.show()  # type: ignore[attr-defined]
         code = 2
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        errors.print("interrupted; no file is left half-written")
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def with_verb(arguments: list[str]) -> list[str]:
     """``arguments`` with the default verb put before a model; a mistyped verb ends the program."""
     word = arguments[0] if arguments else "--help"
-    if word.startswith("-") or word in VERBS:
+    if word in VERBS or word in OPTIONS:
         return arguments
-    if _is_model(word):
+    if _is_model(word) or word.startswith("-"):
         return [DEFAULT, *arguments]
     way = suggestion(word, VERBS)
-    errors.print(f"{escape(repr(word))} is neither a verb nor a model file (.pt, .nir); {way}")
+    errors.print(
+        f"[bold red]error:[/] {shown(repr(word))} is neither a verb nor a model file (.pt, .nir); "
+        f"{shown(way)}",
+        soft_wrap=True,
+    )
     sys.exit(2)
 
 
@@ -105,4 +109,4 @@ def _report(error: CompileError, as_json: bool) -> None:
         fields = {"error": error.what, "where": error.where, "hint": error.hint}
         typer.echo(json.dumps(fields))
         return
-    errors.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+    errors.print(f"[bold red]error:[/] {shown(error)}", soft_wrap=True)

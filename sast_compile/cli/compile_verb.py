@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from sast_compile.artifact import save_artifact
-from sast_compile.cli.console import output, print_json, table, working
+from sast_compile.cli.console import output, print_json, shown, table, working
 from sast_compile.compile import Compiled, compile_model
 from sast_compile.contract import Contract, named_contract
 from sast_compile.errors import CompileError
@@ -25,7 +24,9 @@ Bits = Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")]
 Output = Annotated[
     str | None, typer.Option("--output", "-o", help="Where to write the .sast file.")
 ]
-StopAfter = Annotated[str | None, typer.Option(help="The last pass to run; writes no .sast file.")]
+StopAfter = Annotated[
+    str | None, typer.Option(help="The pass to stop after; a .sast file needs all of them.")
+]
 DumpIr = Annotated[str | None, typer.Option(help="A folder for the program after every pass.")]
 ContractName = Annotated[
     str | None,
@@ -47,8 +48,8 @@ def compile_(
     as_json: Json = False,
 ) -> None:
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
-    stated = _contract(contract, dt)
-    with working(f"compiling {escape(model)}"):
+    stated = stated_contract(contract, dt)
+    with working(f"compiling {shown(model)}"):
         compiled = compile_model(model, target, bits, stated, stop_after)
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
@@ -66,10 +67,12 @@ def compile_(
         _print_fit(needs, compiled.target.name)
     if levels is not None:
         _print_levels(levels)
-    output.print(f"[bold green]wrote[/] {escape(path)}" if path else f"stopped after {stop_after}")
+    done = f"[bold green]wrote[/] {shown(path)}" if path else f"stopped after {stop_after}"
+    output.print(done, soft_wrap=True)
 
 
-def _contract(name: str | None, dt: float | None) -> Contract | None:
+def stated_contract(name: str | None, dt: float | None) -> Contract | None:
+    """The contract that the two options name, if any."""
     if name is None:
         if dt is not None:
             raise CompileError("--dt needs --contract")
@@ -99,13 +102,13 @@ def _dump(compiled: Compiled, folder: Path) -> None:
 
 def _print_passes(compiled: Compiled) -> None:
     source = compiled.source
-    output.print(f"{escape(source.path)} -> {compiled.target.title}")
+    output.print(f"{shown(source.path)} -> {shown(compiled.target.title)}", soft_wrap=True)
     passes = table("passes", "pass", "node", "what changed")
     for step in compiled.steps:
         if not step.notes:
             passes.add_row(step.name, "", "[dim]nothing to do[/]")
         for i, note in enumerate(step.notes):
-            passes.add_row("" if i else step.name, escape(note.node), escape(note.text))
+            passes.add_row("" if i else step.name, shown(note.node), shown(note.text))
     output.print(passes)
 
 
@@ -113,7 +116,7 @@ def _print_fit(needs: Fit, target: str) -> None:
     rows = table(f"fit on {target}", "layer", ">neurons", ">synapses", ">bits", ">bytes", ">cores")
     for layer in needs.layers:
         rows.add_row(
-            escape(layer.layer), f"{layer.neurons:,}", f"{layer.synapses:,}",
+            shown(layer.layer), f"{layer.neurons:,}", f"{layer.synapses:,}",
             str(layer.weight_bits), f"{layer.weight_bytes:,}", str(layer.cores),
         )  # fmt: skip
     output.print(rows)
@@ -123,7 +126,7 @@ def _print_fit(needs: Fit, target: str) -> None:
 
 
 def _print_levels(levels: Levels) -> None:
-    rows = table(f"accuracy ({escape(levels.origin)}, n = {levels.n})", "model", ">accuracy", ">n")
+    rows = table(f"accuracy ({shown(levels.origin)}, n = {levels.n})", "model", ">accuracy", ">n")
     named = {
         "L0 surrogate forward (float)": levels.surrogate,
         "L1 hard spikes (float)": levels.hard,
@@ -136,7 +139,7 @@ def _print_levels(levels: Levels) -> None:
     shares = table("L1 -> L2 spike agreement (measured)", "layer", ">matched / union", ">share")
     for layer in levels.drift:
         matched = f"{layer.matched:,} / {layer.union:,}"
-        shares.add_row(escape(layer.layer), matched, f"{layer.share:.2%}")
+        shares.add_row(shown(layer.layer), matched, f"{layer.share:.2%}")
     output.print(shares)
 
 

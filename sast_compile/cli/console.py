@@ -3,22 +3,59 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from io import TextIOWrapper
+from typing import Any, Protocol
 
 import typer
-from rich.console import Console
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from typer import rich_utils
 
-output = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+PLAIN = bool(os.environ.get("NO_COLOR"))  # no-color.org; bold and spinners are escape codes as well
+if PLAIN:
+    rich_utils.COLOR_SYSTEM = None
+output = Console(highlight=False, color_system=None if PLAIN else "auto")
+errors = Console(highlight=False, color_system=None if PLAIN else "auto", stderr=True)
+
+
+def forgiving_streams() -> None:
+    """What the terminal's encoding lacks is printed as an escape: ASCII never ends in a traceback.
+
+    A path may also hold bytes that are no text in any encoding.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def shown(value: object) -> str:
+    """``value`` for one line of output: what a file says is neither markup nor a terminal code."""
+    return escape("".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value)))
+
+
+class Status(Protocol):
+    """What tells a watching user how far the work has come."""
+
+    def update(self, status: str) -> None: ...
+
+
+class _Unwatched:
+    def update(self, status: str) -> None:
+        pass
 
 
 @contextmanager
-def working(text: str) -> Iterator[Any]:
+def working(text: str) -> Iterator[Status]:
     """A spinner with ``text`` while something runs; nothing where no one watches."""
+    if PLAIN or not errors.is_terminal:
+        yield _Unwatched()
+        return
     with errors.status(text) as status:
         yield status
 

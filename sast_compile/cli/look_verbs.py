@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 
-from sast_compile.artifact import Artifact, load_artifact
+from sast_compile.artifact import SUFFIX, Artifact, load_artifact
 from sast_compile.catalog import model_names, shipped, target_names
-from sast_compile.cli.console import output, print_json, table
+from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
+from sast_compile.cli.console import output, print_json, shown, table
 from sast_compile.contract import Contract
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program
@@ -21,25 +21,27 @@ Path_ = Annotated[str, typer.Argument(help="A .sast file, a checkpoint (.pt) or 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
-def inspect(path: Path_, as_json: Json = False) -> None:
+def inspect(
+    path: Path_, contract: ContractName = None, dt: Dt = None, as_json: Json = False
+) -> None:
     """Show the program, the contract and the provenance in a file."""
     provenance: dict[str, Any]
-    if path.endswith(".sast"):
+    if path.lower().endswith(SUFFIX):
         artifact = load_artifact(path)
-        program, contract, provenance = artifact.program, artifact.contract, _provenance(artifact)
+        program, used, provenance = artifact.program, artifact.contract, _provenance(artifact)
     else:
-        source = read_source(path)
-        program, contract = source.program, source.contract
+        source = read_source(path, stated_contract(contract, dt))
+        program, used = source.program, source.contract
         provenance = {"source": path, "source_sha256": source.sha256, "data": source.dataset}
     if as_json:
-        print_json(_document(program, contract, provenance))
+        print_json(_document(program, used, provenance))
         return
-    for title, fields in (("contract", msgspec.to_builtins(contract)), ("provenance", provenance)):
+    for title, fields in (("contract", msgspec.to_builtins(used)), ("provenance", provenance)):
         rows = table(title, "key", "value")
         for key, value in fields.items():
-            rows.add_row(key, escape(str(value)))
+            rows.add_row(key, shown(value))
         output.print(rows)
-    output.print(escape(print_program(program)), soft_wrap=True)
+    output.print(print_program(program), markup=False, soft_wrap=True)
 
 
 def _provenance(artifact: Artifact) -> dict[str, Any]:
@@ -77,5 +79,5 @@ def models(as_json: Json = False) -> None:
         return
     rows = table("models", "name", "file")
     for name, file in found.items():
-        rows.add_row(name, escape(file))
+        rows.add_row(name, shown(file))
     output.print(rows)

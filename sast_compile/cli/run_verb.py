@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from typing import Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import typer
-from rich.markup import escape
 
-from sast_compile.artifact import load_artifact
+from sast_compile.artifact import Artifact, load_artifact
 from sast_compile.backends import reference
-from sast_compile.cli.console import output, print_json, table, working
+from sast_compile.cli.console import output, print_json, shown, table, working
 from sast_compile.compare import decisions
 from sast_compile.errors import BadFile, CompileError
 from sast_compile.files import read_whole, write_whole
@@ -53,32 +54,38 @@ def run_(
         return
     _print(data, trace, chosen)
     if out is not None:
-        output.print(f"[bold green]wrote[/] {escape(out)}")
+        output.print(f"[bold green]wrote[/] {shown(out)}", soft_wrap=True)
 
 
-def _samples(artifact: Any, events: str | None, count: int | None) -> Samples:
+def _samples(artifact: Artifact, events: str | None, count: int | None) -> Samples:
     if events is None:
         return samples_for(artifact.program, artifact.contract, artifact.provenance.data, count)
-    read_whole(events)
+    stored = read_whole(events)
     try:
-        data = np.load(events, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        data = np.load(io.BytesIO(stored), allow_pickle=False)
+    except (ValueError, OSError, EOFError, MemoryError, BadZipFile) as error:
         raise BadFile(f"is no .npy of numbers: {error}", where=events) from None
     if not isinstance(data, np.ndarray):
         raise BadFile("is a .npz; give one array as .npy", where=events)
+    if data.ndim < 2 or not data.shape[1]:
+        (name,) = artifact.program.inputs
+        axes = ", ".join(map(str, artifact.program.types[name].shape))
+        raise BadFile(
+            f"holds an array of shape {data.shape}",
+            where=events,
+            hint=f"(samples, steps, {axes}) is expected",
+        )
     return Samples(data[:count], None, events)
 
 
 def write_npz(path: str, trace: Trace) -> None:
     """The record as ``NODE.spikes``, ``NODE.u``, ``NODE.v``, whole or not at all."""
-    import io
-
     arrays: dict[str, Array] = {}
     for name, layer in trace.layers.items():
         arrays[f"{name}.spikes"] = layer.spikes
         arrays |= {f"{name}.{state}": data for state, data in layer.states.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]  # a name is no keyword of its
     write_whole(path, buffer.getvalue())
 
 
@@ -93,14 +100,14 @@ def _document(data: Samples, trace: Trace, chosen: Array) -> dict[str, Any]:
 
 
 def _print(data: Samples, trace: Trace, chosen: Array) -> None:
-    output.print(f"{len(data.events)} samples ({escape(data.origin)})")
+    output.print(f"{len(data.events)} samples ({shown(data.origin)})")
     rows = table("spikes", "layer", ">spikes", ">per neuron and step")
     for name, layer in trace.layers.items():
-        rows.add_row(escape(name), f"{int(layer.spikes.sum()):,}", f"{layer.spikes.mean():.4f}")
+        rows.add_row(shown(name), f"{int(layer.spikes.sum()):,}", f"{layer.spikes.mean():.4f}")
     output.print(rows)
     if data.labels is None:
-        shown = " ".join(map(str, chosen[:32])) + (" .." if len(chosen) > 32 else "")
-        output.print(f"decisions: {shown}")
+        first = " ".join(map(str, chosen[:32])) + (" .." if len(chosen) > 32 else "")
+        output.print(f"decisions: {first}")
         return
     correct = int((chosen == data.labels).sum())
     output.print(f"accuracy: {correct / len(chosen):.2%} ({correct}/{len(chosen)})")

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
-
-from rich.markup import escape
+from importlib import import_module
+from importlib.metadata import version
 
 from sast_compile import __version__
 from sast_compile.backends.lava.environment import lava_status, setup_lava
 from sast_compile.catalog import model_names, target_names
-from sast_compile.cli.console import output, table, working
+from sast_compile.cli.console import output, shown, table, working
 
-PACKAGES = ("numpy", "nir", "h5py", "safetensors", "msgspec", "torch", "scikit-learn")
+# by distribution: the module to import, and the extra that brings it
+PACKAGES = {
+    "numpy": ("numpy", None),
+    "nir": ("nir", None),
+    "h5py": ("h5py", None),
+    "safetensors": ("safetensors", None),
+    "msgspec": ("msgspec", None),
+    "torch": ("torch", "torch"),
+    "scikit-learn": ("sklearn", "data"),
+}
 
 
 def setup_lava_() -> None:
     """Make the private Python 3.10 environment in which Lava runs (once)."""
     with working("setting up Lava") as status:
-        python = setup_lava(lambda text: status.update(f"setting up Lava: {escape(text)}"))
-    output.print(f"[bold green]ready[/] {escape(str(python))}")
+        python = setup_lava(lambda text: status.update(f"setting up Lava: {shown(text)}"))
+    output.print(f"[bold green]ready[/] {shown(python)}")
 
 
 def doctor() -> None:
@@ -27,11 +35,21 @@ def doctor() -> None:
     rows = table("sast-compile doctor", "part", "found")
     rows.add_row("sast-compile", f"{__version__} on Python {platform.python_version()}")
     for name in PACKAGES:
-        try:
-            rows.add_row(name, version(name))
-        except PackageNotFoundError:
-            rows.add_row(name, "[yellow]absent[/]")
+        rows.add_row(name, _found(name))
     rows.add_row("targets", ", ".join(target_names()))
     rows.add_row("models", ", ".join(model_names()))
-    rows.add_row("Lava", escape(str(lava_status())))
+    rows.add_row("Lava", shown(lava_status()))
     output.print(rows)
+
+
+def _found(name: str) -> str:
+    """The version of a package that can be imported, else why it cannot and what to do."""
+    module, extra = PACKAGES[name]
+    try:
+        import_module(module)
+        return version(name)
+    except Exception as error:  # a broken library raises what it likes, and this verb is to say so
+        if getattr(error, "name", None) in (module, name):
+            way = f"pip install 'sast-compile[{extra}]'" if extra else f"pip install {name}"
+            return f"[yellow]absent[/]: {shown(way)}"
+        return f"[bold red]broken[/]: {shown(error)}"

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from sast_compile.artifact import SUFFIX, load_artifact
-from sast_compile.cli.console import errors, output, print_json, table, working
+from sast_compile.cli.console import errors, output, print_json, shown, table, working
 from sast_compile.compare import Compared, Difference
 from sast_compile.diagnose import Seen, inputs_seen
 from sast_compile.errors import CompileError
-from sast_compile.verify import Checked, Verdict, Verification, verify
+from sast_compile.verification import Checked, Verdict, Verification, verify
 
 SHOWN_INPUTS = 12
 BACKENDS = {
@@ -49,7 +48,7 @@ def verify_(
     """
     path = sast or newest()
     if sast is None and not as_json:
-        output.print(f"verifying the newest .sast file here: {escape(path)}")
+        output.print(f"verifying the newest .sast file here: {shown(path)}", soft_wrap=True)
     artifact = load_artifact(path)
     backends = backend.split(",") if backend is not None else None
     with working("verifying") as status:
@@ -75,12 +74,12 @@ def newest() -> str:
 
 def _print(result: Verification) -> None:
     samples, steps = result.samples.events.shape[:2]
-    output.print(f"{samples} samples x {steps} steps ({escape(result.samples.origin)})")
+    output.print(f"{samples} samples x {steps} steps ({shown(result.samples.origin)})")
     _print_layers(result)
     for checked in result.checked:
         if checked.absent:
             errors.print(
-                f"[bold yellow]not run:[/] {BACKENDS[checked.backend]}: {escape(checked.absent)}",
+                f"[bold yellow]not run:[/] {BACKENDS[checked.backend]}: {shown(checked.absent)}",
                 soft_wrap=True,
             )
         if not checked.identical:
@@ -98,7 +97,7 @@ def _print_layers(result: Verification) -> None:
         if checked.absent:
             rows.add_row(name, "", "", "", "", "[yellow]not run[/]")
         for i, layer in enumerate(checked.layers):
-            rows.add_row("" if i else name, escape(layer.layer), *_cells(layer))
+            rows.add_row("" if i else name, shown(layer.layer), *_cells(layer))
         seconds = {k: v for k, v in checked.seconds.items() if v >= 0.005}
         if seconds:
             took = ", ".join(f"{what} {s:.2f} s" for what, s in seconds.items())
@@ -122,13 +121,13 @@ def _print_difference(result: Verification, checked: Checked) -> None:
         return
     seen = inputs_seen(result.program, result.trace, result.samples.events, difference)
     for line in _seen_lines(seen):
-        output.print(f"    {escape(line)}")
+        output.print(f"    {shown(line)}")
 
 
 def _where(d: Difference) -> str:
     axes = ", ".join(map(str, d.neuron))
     return (
-        f"layer {escape(d.layer)}, sample {d.sample}, step {d.step}, neuron ({axes}): {d.what} = "
+        f"layer {shown(d.layer)}, sample {d.sample}, step {d.step}, neuron ({axes}): {d.what} = "
         f"{d.ours} (reference) and {d.theirs}; {d.count:,} values of {d.what} differ in this layer"
     )
 
@@ -148,7 +147,7 @@ def _print_tallies(result: Verification) -> None:
         neurons = result.program.types[name].size
         clamped = ", ".join(f"{s} {n:,}" for s, n in tally.clamped.items() if n) or "0"
         rows.add_row(
-            escape(name), f"{neurons:,}", f"{tally.spikes:,}", f"{tally.ties:,}",
+            shown(name), f"{neurons:,}", f"{tally.spikes:,}", f"{tally.ties:,}",
             f"{tally.negatives:,}", clamped,
         )  # fmt: skip
     output.print(rows)
@@ -156,12 +155,12 @@ def _print_tallies(result: Verification) -> None:
 
 def _print_drift(result: Verification) -> None:
     rows = table(
-        f"measured: float hard spikes (L1) kept by the integers, {escape(result.drift_origin)}",
+        f"measured: float hard spikes (L1) kept by the integers, {shown(result.drift_origin)}",
         "layer", ">matched / union", ">share",
     )  # fmt: skip
     for layer in result.drift:
         rows.add_row(
-            escape(layer.layer), f"{layer.matched:,} / {layer.union:,}", f"{layer.share:.2%}"
+            shown(layer.layer), f"{layer.matched:,} / {layer.union:,}", f"{layer.share:.2%}"
         )
     output.print(rows)
 

@@ -8,11 +8,11 @@ these are taken and only compared with tau and r.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
@@ -23,6 +23,7 @@ from msgspec.structs import replace
 
 from sast_compile.contract import METADATA_KEY, Contract, contract_from_json
 from sast_compile.errors import BadFile, CompileError, ContractMissing, Unsupported
+from sast_compile.files import read_whole
 from sast_compile.ir.neuron import Factor, Fire, Param, Ref, Reset, State
 from sast_compile.ir.ops import Add, Dense, Flatten, Input, Neuron, Op
 from sast_compile.ir.program import NAME, Edge, Node, Program, check
@@ -30,25 +31,58 @@ from sast_compile.ir.types import Const, Float, TensorType
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-SUPPORTED = ("Input", "Output", "Flatten", "Linear", "Affine", "IF", "LIF")
+HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
+PROJECTIONS, NEURONS = ("Linear", "Affine"), ("IF", "LIF")
+SUPPORTED = ("Input", "Output", "Flatten", *PROJECTIONS, *NEURONS)
 COUNT_BITS = 8  # of an input that the contract calls "counts"
 TAU_TOLERANCE = 1e-4  # float32 keeps 7 digits of tau; 1 - dt/tau loses up to 3 of them
 
 
 def read_nir(path: str | os.PathLike[str]) -> nir.NIRGraph:
-    """The graph in an HDF5 file; BadFile if it is missing, damaged, or no NIR."""
-    where = str(path)
-    if not Path(path).is_file():
-        raise BadFile("no such file", where=where)
-    if not h5py.is_hdf5(path):
+    """The graph in the file at ``path``; BadFile if it is missing, damaged, or no NIR."""
+    return parse_nir(read_whole(path), os.fspath(path))
+
+
+def parse_nir(data: bytes, where: str) -> nir.NIRGraph:
+    """The graph in the bytes of an HDF5 file; BadFile if they are damaged or no NIR."""
+    if not data.startswith(HDF5):
         raise BadFile("is no HDF5 file, so no NIR graph", where=where)
     try:
-        graph = nir.read(path)
+        _check_kinds(_stored_kinds(data))  # first, for nir does not name a node that it misses
+        graph = nir.read(io.BytesIO(data))
+    except Unsupported:
+        raise
     except Exception as error:  # nir raises whatever its constructors meet
-        raise BadFile(f"cannot be read as NIR: {error}", where=where) from None
+        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+        what = " ".join(f"{kind}{error}".split())[:300]
+        raise BadFile(f"cannot be read as NIR: {what}", where=where) from None
     if not isinstance(graph, nir.NIRGraph):
         raise BadFile(f"holds a single {type(graph).__name__}, not a graph", where=where)
     return graph
+
+
+def _stored_kinds(data: bytes) -> dict[str, str]:
+    """The kind of every node by name, as the file states it."""
+    with h5py.File(io.BytesIO(data), "r") as file:
+        nodes = file["node"].get("nodes", {})
+        return {name: node["type"].asstr()[()] for name, node in nodes.items()}
+
+
+def _check_kinds(kinds: Mapping[str, str]) -> None:
+    """Raises Unsupported naming every node of a kind that has no op."""
+    foreign = [(name, kind) for name, kind in kinds.items() if kind not in SUPPORTED]
+    if foreign:
+        (name, kind), *others = foreign
+        more = f"; nor are {', '.join(f'{n} ({k})' for n, k in others)}" if others else ""
+        raise Unsupported(
+            f"NIR node {kind} is not supported yet{more}",
+            where=name,
+            hint=f"supported: {', '.join(SUPPORTED)}",
+        )
+
+
+def _kind(node: object) -> str:
+    return type(node).__name__
 
 
 def stated_contract(graph: nir.NIRGraph, where: str) -> Contract | None:
@@ -82,21 +116,20 @@ class _Import:
     contract: Contract
 
     def program(self, name: str) -> Program:
+        _check_kinds({name: _kind(node) for name, node in self.graph.nodes.items()})
         sources = self._sources()
+        order = self._order(sources)
+        output = self._output(sources)
         nodes: list[Node] = []
         consts: dict[str, Const] = {}
-        for node_name in self._order(sources):
-            kind = type(self.graph.nodes[node_name]).__name__
-            if kind not in SUPPORTED:
-                raise Unsupported(
-                    f"NIR node {kind} is not supported yet",
-                    where=node_name,
-                    hint=f"supported: {', '.join(SUPPORTED)}",
-                )
-            if kind != "Output":
+        for node_name in order:
+            if self._kind(node_name) != "Output":
                 nodes += self._nodes(node_name, sources[node_name], consts)
-        outputs = tuple(s for n in self._outputs() for s in sources[n])
-        return self._without_biases(Program(name, tuple(nodes), outputs, consts))
+        self._check_contract()
+        return self._without_biases(Program(name, tuple(nodes), (output,), consts))
+
+    def _kind(self, name: str) -> str:
+        return _kind(self.graph.nodes[name])
 
     def _sources(self) -> dict[str, list[str]]:
         """The sources of each node, in the order of the graph's edges."""
@@ -111,11 +144,28 @@ class _Import:
         for source, target in self.graph.edges:
             if source not in sources or target not in sources:
                 raise BadFile(f"edge {source} -> {target} has an end that is no node", where="NIR")
+            self._check_edge(source, target)
             sources[target].append(source)
+        fed = {source for its in sources.values() for source in its}
         for node_name, its in sources.items():
-            if not its and type(self.graph.nodes[node_name]).__name__ != "Input":
+            if not its and self._kind(node_name) != "Input":
                 raise BadFile("nothing feeds this node", where=node_name)
+            if node_name not in fed and self._kind(node_name) != "Output":
+                raise BadFile("this node feeds nothing", where=node_name)
         return sources
+
+    def _check_edge(self, source: str, target: str) -> None:
+        if self._kind(source) == "Output" or self._kind(target) == "Input":
+            raise BadFile(
+                f"edge {source} -> {target} leaves an Output or enters an Input", where="NIR"
+            )
+        if self._kind(source) in PROJECTIONS and self._kind(target) not in NEURONS:
+            raise Unsupported(
+                f"feeds {target} ({self._kind(target)}), and only an {' or '.join(NEURONS)} can "
+                "follow it yet",
+                where=source,
+                hint="put a neuron between them, or multiply two weights into one",
+            )
 
     def _order(self, sources: Mapping[str, list[str]]) -> list[str]:
         try:
@@ -124,11 +174,30 @@ class _Import:
             loop = " -> ".join(error.args[1])
             raise Unsupported(f"recurrence is not supported yet: {loop}", where="NIR") from None
 
-    def _outputs(self) -> list[str]:
-        names = [n for n, node in self.graph.nodes.items() if type(node).__name__ == "Output"]
-        if not names:
-            raise BadFile("the graph has no Output node", where="NIR")
-        return sorted(names)
+    def _output(self, sources: Mapping[str, list[str]]) -> str:
+        """The one population whose spikes leave the graph, which also has one input."""
+        for kind in ("Input", "Output"):
+            names = [n for n in self.graph.nodes if self._kind(n) == kind]
+            if not names:
+                raise BadFile(f"the graph has no {kind} node", where="NIR")
+            if len(names) > 1:
+                raise Unsupported(
+                    f"{len(names)} {kind} nodes ({', '.join(sorted(names))}) are not supported yet",
+                    where="NIR",
+                    hint="one of each; nir adds one to a node without an edge",
+                )
+        (output,) = names
+        its = sources[output]
+        if len(its) != 1 or self._kind(its[0]) not in NEURONS:
+            read = ", ".join(f"{s} ({self._kind(s)})" for s in its)
+            raise Unsupported(f"must read one {' or '.join(NEURONS)}, not {read}", where=output)
+        return its[0]
+
+    def _check_contract(self) -> None:
+        """Raises BadFile if the contract speaks of neurons or axes that the graph does not have."""
+        for name in self.contract.neurons:
+            if name not in self.graph.nodes or self._kind(name) not in NEURONS:
+                raise BadFile(f"states neuron {name!r}, which the graph lacks", where="contract")
 
     def _nodes(self, name: str, sources: list[str], consts: dict[str, Const]) -> list[Node]:
         """The node, behind an `Add` where several edges meet."""
@@ -140,7 +209,7 @@ class _Import:
         return [*before, Node(name, self._op(name, self.graph.nodes[name], consts), edges)]
 
     def _op(self, name: str, node: Any, consts: dict[str, Const]) -> Op:
-        match type(node).__name__:
+        match _kind(node):
             case "Input":
                 return self._input(name, node)
             case "Flatten":
@@ -155,6 +224,10 @@ class _Import:
     def _input(self, name: str, node: Any) -> Input:
         shape = tuple(int(n) for n in np.atleast_1d(node.input_type["input"]))
         encoding = self.contract.encoding
+        if encoding is not None and len(encoding.axes) != len(shape):
+            raise BadFile(
+                f"the contract's axes {encoding.axes!r} do not fit the shape {shape}", where=name
+            )
         counts = encoding is not None and encoding.values == "counts"
         return Input(shape=shape, bits=COUNT_BITS if counts else 1)
 
@@ -174,10 +247,19 @@ class _Import:
         if not shape:
             raise BadFile("has scalar parameters, so its size is unknown", where=name)
         for key in ("v_reset", "v_leak"):
-            if np.any(_finite(name, key, getattr(node, key, 0.0)) != 0):
-                raise Unsupported(f"{key} other than 0 is not supported yet", where=name)
+            value = _finite(name, key, getattr(node, key, 0.0))
+            if value.any():
+                raise Unsupported(
+                    f"{key} = {value[value != 0].flat[0]:g}; other than 0 is not supported yet",
+                    where=name,
+                    hint="where v_leak = v_reset, subtract it from both and from v_threshold",
+                )
         if (threshold <= 0).any():
-            raise CompileError(f"threshold {threshold.min()} is not positive", where=name)
+            raise CompileError(
+                f"threshold {threshold.min():g} is not positive",
+                where=name,
+                hint="a neuron that fires at rest would fire in every step",
+            )
         alpha, gain = self._discretised(name, node)
         at = _param(f"{name}.threshold", threshold, shape, consts)
         return Neuron(
@@ -206,22 +288,26 @@ class _Import:
             if np.abs(ours - theirs).max() > TAU_TOLERANCE * max(1.0, abs(ours)):
                 raise BadFile(
                     f"the contract says {what} = {ours}, but tau, r and dt = {self.contract.dt} s "
-                    f"give {theirs.flat[0]}",
+                    f"give {theirs.flat[0]:.9g}",
                     where=name,
                 )
         return np.asarray(stated.alpha), np.asarray(stated.gain)
 
     def _from_tau(self, name: str, node: Any) -> tuple[Floats, Floats]:
         dt, r = self.contract.dt, _finite(name, "r", node.r)
-        if type(node).__name__ == "IF":
+        if _kind(node) == "IF":
             return np.ones_like(r), r * dt
         tau = _finite(name, "tau", node.tau)
         if (tau <= 0).any():
-            raise CompileError(f"time constant tau = {tau.min()} s is not positive", where=name)
+            raise CompileError(
+                f"time constant tau = {tau.min():g} s is not positive",
+                where=name,
+                hint="NIR's tau is in seconds; a neuron without leak is an IF",
+            )
         alpha = 1 - dt / tau if self.contract.leak == "euler" else np.exp(-dt / tau)
         if (alpha < 0).any():
             raise CompileError(
-                f"dt = {dt} s exceeds tau = {tau.min()} s: an Euler step would overshoot",
+                f"dt = {dt:g} s exceeds tau = {tau.min():g} s: an Euler step would overshoot",
                 where=name,
                 hint="choose a smaller dt, or the exact leak",
             )
@@ -233,7 +319,7 @@ class _Import:
         consts = dict(program.consts)
         for node in program.nodes:
             key = f"{node.name}.bias"
-            if key not in consts:
+            if not isinstance(node.op, Dense) or key not in consts:  # a neuron has its bias already
                 continue
             target = self._only_neuron(program, node)
             op = ops.get(target, program.neurons[target])
@@ -261,10 +347,10 @@ class _Import:
 
 
 def _finite(name: str, key: str, value: Any) -> Floats:
-    try:
-        data = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise BadFile(f"{key} is no array of numbers", where=name) from None
+    given = np.asarray(value)
+    if given.dtype.kind not in "biuf":
+        raise BadFile(f"{key} is no array of real numbers but of {given.dtype}", where=name)
+    data = given.astype(np.float64)
     bad = int((~np.isfinite(data)).sum())
     if bad:
         raise CompileError(f"{key} holds {bad} NaN or Inf of {data.size}", where=name)

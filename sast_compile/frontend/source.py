@@ -15,7 +15,7 @@ from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.nir_to_ir import (
     missing_contract,
-    read_nir,
+    parse_nir,
     stated_contract,
     to_program,
 )
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Source:
     """What a model file holds; ``network`` is the torch module of a `.pt`, None for a `.nir`."""
 
-    path: str
+    path: str  # as it was named; from the working directory if it lies inside
     sha256: str
     graph: nir.NIRGraph
     contract: Contract
@@ -47,7 +47,12 @@ def read_source(path: str | os.PathLike[str], contract: Contract | None = None) 
     readers = {".pt": _from_checkpoint, ".pth": _from_checkpoint, ".nir": _from_nir}
     suffix = Path(path).suffix.lower()
     if suffix not in readers:
-        raise BadFile(f"a model ends in .pt or .nir, not in {suffix!r}", where=str(path))
+        compiled = "it is compiled already: verify, run and inspect take it"
+        raise BadFile(
+            f"a model ends in .pt or .nir, not in {suffix!r}",
+            where=str(path),
+            hint=compiled if suffix == ".sast" else None,
+        )
     return readers[suffix](str(path), contract)
 
 
@@ -68,7 +73,7 @@ def _from_checkpoint(path: str, contract: Contract | None) -> Source:
     program = to_program(graph, checkpoint.contract, program_name(path))
     dataset = checkpoint.provenance.get("dataset")
     return Source(
-        path,
+        portable(path),
         checkpoint.sha256,
         graph,
         checkpoint.contract,
@@ -80,7 +85,7 @@ def _from_checkpoint(path: str, contract: Contract | None) -> Source:
 
 def _from_nir(path: str, contract: Contract | None) -> Source:
     data = read_whole(path)
-    graph = read_nir(path)
+    graph = parse_nir(data, path)
     stated = stated_contract(graph, path)
     if contract is not None and stated is not None and contract != stated:
         raise BadFile("the file states its own contract, and --contract names another", where=path)
@@ -88,7 +93,14 @@ def _from_nir(path: str, contract: Contract | None) -> Source:
     if used is None:
         raise missing_contract(path)
     program = to_program(graph, used, program_name(path))
-    return Source(path, sha256(data), graph, used, program, None, None)
+    return Source(portable(path), sha256(data), graph, used, program, None, None)
+
+
+def portable(path: str) -> str:
+    """``path`` from the working directory where it lies inside, else as named; ``/`` between."""
+    absolute, here = Path(os.path.abspath(path)), Path.cwd()
+    inside = absolute.is_relative_to(here)
+    return (absolute.relative_to(here) if inside else Path(path)).as_posix()
 
 
 def program_name(path: str | os.PathLike[str]) -> str:

@@ -208,6 +208,8 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
         drivers = self.synapses or (self.voltage,)
         if len(xs) != len(drivers):
             raise TypeMismatch(f"{len(xs)} inputs for {len(drivers)} driven states")
+        if self.synapses and self.voltage.adds == "each":
+            raise TypeMismatch("the synapses give the voltage one sum, not terms to add one by one")
         for x, state in zip(xs, drivers, strict=True):
             shape = x.shape[1:] if state.adds == "each" else x.shape
             if shape != self.shape:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import assert_never
 
-from sast_compile.ir.neuron import BitShift, Decay, Factor, MulShift, Param, Ref, State
+from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Add, Consts, Dense, Flatten, Input, Join, Neuron, Terms, lookup
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Float
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Range:
-    """Per element the least and greatest value that can occur, before any clamp."""
+    """Per element the least and greatest value that can occur: before a clamp, or after it."""
 
     low: Floats
     high: Floats
@@ -57,7 +57,7 @@ class Reach:
         return [
             name
             for name, reach in self.states.items()
-            if (clamp := clamps[name]) and (reach.least < clamp.low or reach.most > clamp.high)
+            if (clamp := clamps[name]) and _leaves(reach, clamp)
         ]
 
 
@@ -111,9 +111,9 @@ def _population(op: Neuron, consts: Consts, xs: list[Range], steps: int | None) 
     if op.synapses:
         named = op.named_states()[:-1]
         for (name, state), x in zip(named, xs, strict=True):
-            states[name] = _state(state, consts, x, steps, ceiling=None)
+            states[name] = _state(state, consts, x, steps, _Resets())
         drive = _clamped_sum(op, states)
-    states["v"] = _state(op.voltage, consts, drive, steps, ceiling=_ceiling(op, consts))
+    states["v"] = _state(op.voltage, consts, drive, steps, _resets(op, consts))
     return Reach(tuple(xs), states)
 
 
@@ -122,27 +122,78 @@ def _clamped_sum(op: Neuron, states: Mapping[str, Range]) -> Range:
     total = Range(np.zeros(op.shape), np.zeros(op.shape))
     for name, state in op.named_states()[:-1]:
         x, clamp = states[name], state.clamp
-        if clamp and (x.least < clamp.low or x.most > clamp.high):  # a wrap reaches everything
+        one_wrap = clamp is not None and clamp.rule == "wrap_once"
+        if clamp and _leaves(x, clamp) and not (one_wrap and np.isinf(x.least)):
             x = Range(np.full(op.shape, float(clamp.low)), np.full(op.shape, float(clamp.high)))
         total = total + x
     return total
 
 
-def _state(
-    state: State, consts: Consts, x: Range, steps: int | None, ceiling: Floats | None
-) -> Range:
-    """The reach of ``state``; ``ceiling`` is the most that a step can start from."""
+@dataclass(frozen=True)
+class _Resets:
+    """What resets do to v between two steps: where it can start, how far they move it beyond 0."""
+
+    low: Floats | float = -np.inf
+    high: Floats | float = np.inf
+    dip: Floats | float = 0.0  # at most 0: how far below 0 a subtraction takes v
+    lift: Floats | float = 0.0  # at least 0: how far above 0 a floor takes v
+
+
+def _resets(op: Neuron, consts: Consts) -> _Resets:
+    """A reset to 0 keeps v at the threshold or below; a subtraction starts from the threshold."""
+    if op.fire is None or op.reset is None:
+        return _Resets()
+    reset, threshold = op.reset, _values(op.fire.threshold, consts) * op.fire.unit
+    floor = None if reset.floor is None else _values(reset.floor, consts)
+    low = -np.inf if floor is None else np.minimum(floor, 0)
+    lift = 0.0 if floor is None else np.maximum(floor, 0)
+    if reset.kind == "zero":
+        return _Resets(low, np.maximum(threshold, lift), 0.0, lift)
+    amount = _values(reset.amount, consts)
+    left = threshold - amount
+    if reset.when == "after_decay":  # n spikes need v >= threshold + (n - 1) amount
+        kept, _ = _kept(op.voltage.decay, consts)
+        left = kept * threshold - amount - (1 - kept) * (op.fire.limit - 1) * amount
+    return _Resets(low, np.inf, np.minimum(left, 0), lift)
+
+
+def _state(state: State, consts: Consts, x: Range, steps: int | None, resets: _Resets) -> Range:
+    """The reach of ``state``: ``x <- decay(x) + c``, between which ``resets`` act."""
+    nowhere = np.full(x.low.shape[-1:], np.inf)
     if state.adds != "sum" or state.decays != "first":  # it saturates inside the step: no bound
-        return Range(np.full(x.low.shape[-1:], -np.inf), np.full(x.high.shape[-1:], np.inf))
+        return Range(-nowhere, nowhere)
     gain = _values(state.gain, consts)
-    bias = _values(state.bias, consts) * 2.0**state.bias_exponent
-    low, high = x.low * gain + bias, x.high * gain + bias
+    bias = np.floor(_values(state.bias, consts) * 2.0**state.bias_exponent)
     kept, slack = _kept(state.decay, consts)
-    lowest = -_accumulated(np.maximum(-low, 0) + slack * (kept > 0), kept, steps)
-    highest = _accumulated(np.maximum(high, 0) + slack * (kept > 0), kept, steps)
-    if ceiling is not None:
-        highest = np.minimum(highest, np.maximum(kept * ceiling + high + slack, 0))
-    return Range(lowest, highest)
+    rounding = slack * (kept > 0)
+    low, high = x.low * gain + bias - rounding, x.high * gain + bias + rounding
+    lowest = resets.dip - _accumulated(np.maximum(-low, 0), kept, steps)
+    highest = resets.lift + _accumulated(np.maximum(high, 0), kept, steps)
+    lowest = np.maximum(lowest, np.minimum(_scaled(kept, resets.low) + low, 0))
+    highest = np.minimum(highest, np.maximum(_scaled(kept, resets.high) + high, 0))
+    left = np.maximum(resets.dip, np.minimum(resets.low, 0))  # what a reset itself leaves behind
+    lowest, highest = np.minimum(lowest, left), np.maximum(highest, resets.lift)
+    reach, clamp = Range(lowest, highest), state.clamp
+    if clamp is None or clamp.rule not in ("wrap", "wrap_once") or not _leaves(reach, clamp):
+        return reach
+    span = clamp.high - clamp.low + 1  # a wrap reaches everything inside the clamp
+    reach = Range(
+        np.minimum(kept * clamp.low + resets.dip + low, clamp.low + resets.dip),
+        np.maximum(kept * clamp.high + resets.lift + high, clamp.high),
+    )
+    if clamp.rule == "wrap_once" and _leaves(reach, clamp, span):
+        return Range(-nowhere, nowhere)
+    return reach
+
+
+def _leaves(x: Range, clamp: Clamp, beyond: int = 0) -> bool:
+    return x.least < clamp.low - beyond or x.most > clamp.high + beyond
+
+
+def _scaled(kept: Floats, end: Floats | float) -> Floats:
+    """``kept end``; an unknown end stays unknown, whatever is kept."""
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(end), end, kept * end)
 
 
 def _accumulated(c: Floats, kept: Floats, steps: int | None) -> Floats:
@@ -167,13 +218,6 @@ def _kept(decay: Decay | None, consts: Consts) -> tuple[Floats, float]:
         case BitShift():
             return 1 - 2.0 ** -_values(decay.dash, consts), 1.0
     assert_never(decay)
-
-
-def _ceiling(op: Neuron, consts: Consts) -> Floats | None:
-    """v at the start of a step cannot exceed the threshold if every spike sets it to 0."""
-    if op.fire is None or op.reset is None or op.reset.kind != "zero":
-        return None
-    return _values(op.fire.threshold, consts) * op.fire.unit
 
 
 def _values(param: Param, consts: Consts) -> Floats:

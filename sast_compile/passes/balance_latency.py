@@ -31,6 +31,7 @@ def balance_latency(program: Program, target: Target, options: Options) -> Lower
                     f"needs a delay of {edge.delay} steps from {edge.node}; "
                     f"{target.name} has {target.time.longest_delay}",
                     where=node.name,
+                    hint="a shorter path around it, or a skip connection over fewer layers",
                 )
     notes = [
         Note(name, f"column 0 in step {starts[name]}", {"start": starts[name]})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from sast_compile.errors import TargetLimit
-from sast_compile.ir.neuron import MulShift, Ref, State
+from sast_compile.ir.neuron import MulShift, Ref
 from sast_compile.ir.ops import Dense, Neuron
 from sast_compile.ir.program import Program
 from sast_compile.ir.ranges import Reach, reaches
 from sast_compile.ir.types import Float
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.passes.quantize_weights import grid_of
-from sast_compile.target import Register, Target
+from sast_compile.target import Target
 
 
 def check_registers(program: Program, target: Target, options: Options) -> Lowered:
@@ -40,11 +40,11 @@ def _check_weights(program: Program, name: str, op: Dense, target: Target) -> No
 def _check_neuron(program: Program, name: str, op: Neuron, target: Target) -> None:
     assert op.fire is not None
     _within(name, "threshold", op.fire.threshold, target.threshold.low, target.threshold.high)
-    registers: list[tuple[State, Register | None]] = [(op.voltage, target.neurons.voltage)]
-    registers += [(state, target.neurons.synapse) for state in op.synapses]
-    for state, register in registers:
+    registers = [*(target.neurons.synapse for _ in op.synapses), target.neurons.voltage]
+    for (key, state), register in zip(op.named_states(), registers, strict=True):
         if register is not None and isinstance(state.decay, MulShift):
-            _within(name, "decay", state.decay.decay, register.decay.low, register.decay.high)
+            low, high = register.decay.low, register.decay.high
+            _within(name, f"{key} decay", state.decay.decay, low, high)
     bias, high = op.voltage.bias, (1 << (target.bias.mantissa_bits - 1)) - 1
     values = program.consts[bias.name].data.tolist() if isinstance(bias, Ref) else [bias]
     for value in values:
@@ -64,7 +64,11 @@ def _within(name: str, what: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, (int, float)):
         raise TargetLimit(f"{what} differs between neurons, which is not supported yet", where=name)
     if not low <= value <= high:
-        raise TargetLimit(f"{what} {value:g} lies outside {low}..{high}", where=name)
+        raise TargetLimit(
+            f"{what} {value:.12g} lies outside {low}..{high}",
+            where=name,
+            hint="run the target's other passes first: they keep every register in range",
+        )
 
 
 def _note(name: str, op: Neuron, reach: Reach) -> Note:

@@ -10,11 +10,15 @@ from sast_compile.ir.program import Program
 def feeders(program: Program, neuron: str) -> list[str]:
     """The names of the `Dense` nodes that drive ``neuron``, directly or through an `Add`.
 
-    Raises Unsupported if something else drives it, or if one of them drives another node too.
+    Raises Unsupported if something else drives it, or if one of these drives another node too.
     """
     found: list[str] = []
     for edge in program.by_name[neuron].inputs:
         source = program.by_name[edge.node]
+        if len(program.consumers(source.name)) > 1 and isinstance(source.op, (Add, Dense)):
+            raise Unsupported(
+                "drives more than one node, which is not supported yet", where=source.name
+            )
         if isinstance(source.op, Add):
             found += feeders(program, source.name)
         elif isinstance(source.op, Dense):
@@ -25,7 +29,4 @@ def feeders(program: Program, neuron: str) -> list[str]:
                 where=neuron,
                 hint="put a Linear between them",
             )
-    for name in found:
-        if len(program.consumers(name)) > 1:
-            raise Unsupported("drives more than one node, which is not supported yet", where=name)
     return found

@@ -76,7 +76,7 @@ def _choose(program: Program, name: str, target: Target, options: Options) -> _C
         f"the summed current can leave the {target.neurons.current_limit} that u holds "
         "without wrapping, at every weight exponent",
         where=name,
-        hint="fewer bits, fewer inputs or smaller weights",
+        hint="fewer inputs, or weights with a smaller sum beside the largest of them",
     )
 
 
@@ -110,8 +110,10 @@ def _registers(
 ) -> tuple[Neuron, dict[str, Const], bool]:
     """The population in the chip's registers, its constants, and whether `>=` folded exactly."""
     neuron = program.neurons[name]
-    assert neuron.fire is not None
-    assert isinstance(neuron.voltage.decay, Factor)
+    if neuron.synapses or neuron.fire is None or not isinstance(neuron.voltage.decay, Factor):
+        raise Unsupported(
+            "only a leaky voltage that fires and has no synaptic state is supported yet", where=name
+        )
     if isinstance(neuron.fire.threshold, Ref):
         raise Unsupported("one threshold per neuron is not supported yet", where=name)
     gains = (target.neurons.synapse.gain if target.neurons.synapse else 1) * (
@@ -151,10 +153,11 @@ def _threshold(wanted: float, fire: Fire, whole: bool, target: Target) -> tuple[
 def _check_threshold(name: str, register: int, target: Target) -> None:
     low, high = target.threshold.low, target.threshold.high
     if not low <= register <= high:
+        way = "larger" if register < low else "smaller"
         raise TargetLimit(
             f"threshold {register} lies outside {target.name}'s {low}..{high}",
             where=name,
-            hint="scale the layer's weights and threshold together, or choose other bits",
+            hint=f"a threshold that is {way} beside the layer's largest weight",
         )
 
 
@@ -196,6 +199,7 @@ def _bias(
             f"bias {np.abs(wanted).max():.0f} exceeds {target.name}'s "
             f"{largest << target.bias.exponent_high}",
             where=name,
+            hint="a smaller bias, or larger weights: they are worth more per step of v",
         )
     if not isinstance(bias, Ref):
         return int(mantissa), exponent, {}
@@ -220,12 +224,18 @@ def _note(
     compare = f"{before.fire.compare} -> {after.fire.compare}"
     if before.fire.compare == after.fire.compare:
         fold = f"compares {after.fire.compare}"
+    elif exact:  # a v that saturated is no multiple of the unit any more
+        fold = f"{compare} exactly" + (" while nothing saturates" if clamped else "")
     else:
-        fold = f"{compare} exactly" if exact else f"{compare}, ties do not fire (counted)"
+        fold = f"{compare}, ties do not fire (counted)"
     proof = "no overflow for any input" if not clamped else f"{', '.join(clamped)} may saturate"
     return Note(
         name,
         f"threshold {before.fire.threshold:.6g} -> {after.fire.threshold} x {after.fire.unit}, "
         f"weight exponent {exponent}; {fold}; {proof}",
-        {"threshold": float(after.fire.threshold), "exponent": exponent, "exact": float(exact)},  # type: ignore[arg-type]
+        {
+            "threshold": float(after.fire.threshold),  # type: ignore[arg-type]
+            "exponent": exponent,
+            "exact": float(exact and not clamped),
+        },
     )

@@ -22,12 +22,17 @@ def quantize_weights(program: Program, target: Target, options: Options) -> Lowe
     """Every weight is ``w scale`` with an integer w on the grid that needs ``options.bits`` bits.
 
     The projections into one population share their scale, for the chip adds their integers. The
-    scale is the largest weight over the largest integer (max-abs), or the smaller one, which clips
-    some weights, with the least squared error: max-abs at 2 bits would round nearly all to 0.
+    scale is the one with the least squared error among the largest weight over the largest integer
+    (max-abs), smaller ones, which clip some weights (max-abs at 2 bits would round nearly all to
+    0), and a power of two: weights ``k 2^-j`` that fit the grid stay exactly what they are.
     """
     if options.bits not in target.weights.bits:
-        allowed = f"{min(target.weights.bits)}..{max(target.weights.bits)}"
-        raise TargetLimit(f"{options.bits}-bit weights do not exist on {target.name} ({allowed})")
+        allowed = ", ".join(map(str, target.weights.bits))
+        raise TargetLimit(
+            f"{options.bits}-bit weights do not exist on {target.name}",
+            where=program.name,
+            hint=f"{allowed} bits",
+        )
     consts: dict[str, Const] = {}
     notes: list[Note] = []
     for name in program.neurons:
@@ -48,8 +53,18 @@ def quantize_weights(program: Program, target: Target, options: Options) -> Lowe
 def best_scale(weights: npt.NDArray[np.float64], element: Int) -> float:
     """The scale with the least squared error of ``weights`` on the grid of ``element``."""
     largest = float(np.abs(weights).max()) or 1.0
-    candidates = largest / element.high * np.linspace(SMALLEST_CLIP, 1, CLIPS)[::-1]
+    clipping = largest / element.high * np.linspace(SMALLEST_CLIP, 1, CLIPS)[::-1]
+    candidates = [_power_of_two(weights, element), *clipping.tolist()]  # the first of equals wins
     return float(min(candidates, key=lambda scale: _squared_error(weights, element, scale)))
+
+
+def _power_of_two(weights: npt.NDArray[np.float64], element: Int) -> float:
+    """The least power of two that clips no weight; it divides every other such power."""
+    needed = max(float(weights.max()) / element.high, 0.0)
+    if element.low:
+        needed = max(needed, float(weights.min()) / element.low)
+    mantissa, exponent = math.frexp(needed or 1.0)
+    return math.ldexp(1.0, exponent - (mantissa == 0.5))
 
 
 def _squared_error(weights: npt.NDArray[np.float64], element: Int, scale: float) -> float:
@@ -68,7 +83,11 @@ def _element(name: str, weights: npt.NDArray[np.float64], target: Target, option
     unsigned = any(not grid.signed for grid in target.weights.grids.values())
     element = Int(options.bits, signed=not (unsigned and weights.min() >= 0))
     if element.high < 1:
-        raise TargetLimit(f"{options.bits}-bit integers hold no positive weight", where=name)
+        raise TargetLimit(
+            f"{options.bits}-bit integers hold no positive weight",
+            where=name,
+            hint=f"{options.bits + 1} bits or more",
+        )
     return element
 
 
@@ -84,7 +103,7 @@ def _note(
     element: Int,
     scale: float,
 ) -> Note:
-    clipped = int((np.abs(np.rint(weight / scale)) > element.high).sum())
+    clipped = int((np.rint(weight / scale) != integers).sum())
     lost = int(((integers == 0) & (weight != 0)).sum())
     noise = float(((weight - integers * scale) ** 2).sum())
     numbers = {"scale": scale, "clipped": clipped, "zeroed": lost, "n": weight.size}

@@ -1,0 +1,643 @@
+"""The command line: every verb, every exit code, and what lands on which stream."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import small_nets
+from command_line import ROOT, Command, as_process, environment, files, in_process, started
+
+import sast_compile
+from sast_compile.artifact import load_artifact, save_artifact
+from sast_compile.backends import reference
+from sast_compile.backends.lava import lava_status
+from sast_compile.catalog import model_names, target_names
+from sast_compile.cli.app import VERBS
+from sast_compile.compile import compile_model
+from sast_compile.ir.text import parse_program
+from sast_compile.target import load_target
+
+PASSES = load_target("loihi2").passes
+ESCAPE = "\x1b"
+
+
+@pytest.fixture
+def sast(capsys: pytest.CaptureFixture[str]) -> Command:
+    return in_process(capsys)
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with net.nir and what it compiles to, net.sast."""
+    folder = tmp_path_factory.mktemp("net")
+    save_artifact(small_nets.artifact(folder / "net.nir"), folder / "net.sast")
+    return folder
+
+
+@pytest.fixture
+def here(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, in which the command runs."""
+    folder = tmp_path / "here"
+    shutil.copytree(net, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def document(ended: Any, code: int = 0) -> Any:
+    assert (ended.code, ended.err) == (code, "")
+    return json.loads(ended.out)
+
+
+# verbs
+
+
+def test_the_model_is_the_first_argument_and_compile_may_be_said(sast: Command, here: Path) -> None:
+    silent = sast("net.nir", "--bits", 6)
+    assert (silent.code, silent.err) == (0, "")
+    assert "wrote net.loihi2.6b.sast" in silent.out
+    assert all(name in silent.out for name in PASSES)
+    first = (here / "net.loihi2.6b.sast").read_bytes()
+    assert sast("compile", "net.nir", "--bits", 6, "-o", "named.sast").code == 0
+    assert sast("--bits", 6, "net.nir", "-o", "before.sast").code == 0
+    assert (here / "named.sast").read_bytes() == (here / "before.sast").read_bytes() == first
+
+
+def test_what_python_compiles_is_what_the_command_compiles(sast: Command, here: Path) -> None:
+    assert sast("net.nir").code == 0
+    assert load_artifact("net.loihi2.8b.sast") == compile_model("net.nir").artifact
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("verfy", "verify"), ("inspekt", "inspect"), ("modles", "models")]
+)
+def test_a_mistyped_verb_gets_the_nearest_one(sast: Command, typed: str, meant: str) -> None:
+    ended = sast(typed, "net.sast")
+    assert ended.code == 2
+    assert ended.message.endswith(f"did you mean `{meant}`?")
+
+
+def test_a_word_that_is_nothing_gets_the_list(sast: Command) -> None:
+    ended = sast("[red]qqqq")
+    assert ended.code == 2
+    assert "'[red]qqqq' is neither a verb nor a model file" in ended.message
+    assert all(verb in ended.message for verb in VERBS)
+
+
+def test_version_and_help(sast: Command) -> None:
+    assert sast("--version").out == f"sast-compile {sast_compile.__version__}\n"
+    helped = sast("--help")
+    assert helped.code == 0
+    assert all(verb in helped.out for verb in VERBS)
+    assert "130" in helped.out
+    assert sast().out.strip() == helped.out.strip()
+    for verb in VERBS:
+        assert sast(verb, "--help").code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["net.nir", "--bits", "x"],
+        ["net.nir", "--colour"],
+        ["net.nir", "too", "many"],
+        ["verify", "--samples", "0"],
+        ["run"],
+        ["--bits", "4"],
+        ["net.nir", "-o"],
+    ],
+)
+def test_a_wrong_command_line_is_exit_code_2(
+    sast: Command, here: Path, arguments: list[str]
+) -> None:
+    before = files(here)
+    ended = sast(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert "Error: " in ended.err
+    assert files(here) == before
+
+
+def test_the_documented_exit_codes_are_those_of_the_help(sast: Command) -> None:
+    documented = sys.modules["sast_compile.cli"].__doc__ or ""
+    in_help = sast("--help").out.partition("Exit codes:")[2]
+    assert re.findall(r"\b(\d+)\b", documented) == re.findall(r"\b(\d+)\b", in_help)
+
+
+# compile
+
+
+def test_compile_as_json(sast: Command, here: Path) -> None:
+    found = document(sast("net.nir", "--json"))
+    assert [step["name"] for step in found["passes"]] == list(PASSES)
+    assert found["artifact"] == "net.loihi2.8b.sast"
+    assert found["fit"]["fits"] is True
+    assert found["accuracy"] is None  # the net names no data set
+
+
+@pytest.mark.parametrize("last", PASSES)
+def test_stop_after(sast: Command, here: Path, last: str) -> None:
+    found = document(sast("net.nir", "--stop-after", last, "--json"))
+    ran = PASSES[: PASSES.index(last) + 1]
+    assert tuple(step["name"] for step in found["passes"]) == ran
+    assert (found["artifact"] is None) == (last != PASSES[-1])
+
+
+def test_stop_after_a_pass_that_is_none(sast: Command, here: Path) -> None:
+    ended = sast("net.nir", "--stop-after", "quantize")
+    assert ended.code == 1
+    assert ended.message.endswith("did you mean `quantize_weights`?")
+
+
+def test_dump_ir_writes_one_program_a_pass(sast: Command, here: Path) -> None:
+    assert sast("net.nir", "--dump-ir", "a/b").code == 0
+    compiled = compile_model("net.nir")
+    dumped = sorted((here / "a" / "b").iterdir())
+    names = ["import", *PASSES]
+    assert [p.name for p in dumped] == [f"{i:02d}-{n}.sast.txt" for i, n in enumerate(names)]
+    programs = [compiled.source.program, *(step.program for step in compiled.steps)]
+    for path, program in zip(dumped, programs, strict=True):
+        data = {name: const.data for name, const in program.consts.items()}
+        assert parse_program(path.read_text(encoding="utf-8"), data) == program
+
+
+# verify
+
+
+def test_verify_takes_the_newest_and_says_which(sast: Command, here: Path) -> None:
+    for age, name in enumerate(["b.sast", "newest.sast", "a.sast"]):
+        shutil.copy("net.sast", name)
+        os.utime(name, (1000, 1000 + (age == 1)))
+    os.utime("net.sast", (900, 900))
+    ended = sast("verify", "--samples", 2, "--backend", "torch")
+    assert ended.out.startswith("verifying the newest .sast file here: newest.sast\n")
+    assert document(sast("verify", "--json", "--backend", "torch"), 3)["artifact"] == "newest.sast"
+
+
+def test_verify_without_an_artifact_says_how_to_make_one(
+    sast: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = sast("verify")
+    assert ended.code == 1
+    assert ended.message == "no .sast file in this folder; hint: compile one: sast-compile model.pt"
+
+
+def test_verify_without_an_oracle_is_exit_code_3(sast: Command, here: Path) -> None:
+    pytest.importorskip("torch", reason="L2 needs the torch extra")
+    found = document(sast("verify", "net.sast", "--backend", "torch", "--json"), 3)
+    assert found["verdict"] == "unproven"
+    assert [b["identical"] for b in found["backends"]] == [True, True]
+    ended = sast("verify", "net.sast", "--backend", "torch")
+    assert ended.code == 3
+    assert "not proven: nothing differs, but no independent oracle ran" in ended.out
+
+
+def test_verify_without_the_source_or_torch_says_what_did_not_run(
+    sast: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "sast_compile.backends.torch_integers", raising=False)
+    monkeypatch.delitem(sys.modules, "sast_compile.nn.from_nir", raising=False)
+    absent = sast("verify", "net.sast", "--backend", "torch", "--model", "net.nir")
+    assert absent.code == 3
+    assert "needs torch, which is not installed here" in absent.err
+    (here / "net.nir").unlink()
+    (here.parent / "net.nir").unlink(missing_ok=True)
+    artifact = load_artifact("net.sast")
+    gone = replace(artifact, provenance=type(artifact.provenance)(**GONE))
+    save_artifact(gone, "gone.sast")
+    ended = sast("verify", "gone.sast", "--backend", "torch")
+    assert ended.code == 3
+    assert "the source model gone.nir is not here (name it with --model)" in ended.err
+
+
+GONE: dict[str, Any] = {
+    "source": "gone.nir",
+    "source_sha256": "0",
+    "bits": 8,
+    "data": None,
+    "versions": {},
+}
+
+
+def test_a_difference_is_exit_code_1_and_is_shown(sast: Command, here: Path) -> None:
+    artifact = load_artifact("net.sast")
+    spikes = {name: record.copy() for name, record in artifact.golden.spikes.items()}
+    spikes["lif1"][2, 5, 4] ^= 1
+    save_artifact(replace(artifact, golden=replace(artifact.golden, spikes=spikes)), "bad.sast")
+    ended = sast("verify", "bad.sast", "--backend", "torch")
+    assert ended.code == 1
+    assert "layer lif1, sample 2, step 5, neuron (4): spikes = " in ended.out
+    assert document(sast("verify", "bad.sast", "--backend", "torch", "--json"), 1)["verdict"] == (
+        "different"
+    )
+
+
+def test_verify_with_another_model_is_refused(sast: Command, here: Path) -> None:
+    small_nets.write_graph(here / "other.nir", small_nets.graph(small_nets.contract(dt=5e-4)))
+    ended = sast("verify", "net.sast", "--model", "other.nir")
+    assert ended.code == 1
+    assert ended.message == "other.nir: is not the file that this artifact was compiled from"
+    ended = sast("verify", "net.sast", "--backend", "lavaa")
+    assert ended.message == "unknown back end 'lavaa'; hint: did you mean `lava`?"
+
+
+@pytest.mark.lava
+@pytest.mark.skipif(lava_status().python is None, reason=f"NO LAVA: {lava_status()}")
+def test_compile_and_verify_as_a_user_does_with_unicode_and_spaces(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="L2 needs the torch extra")
+    folder = tmp_path / "a folder ü ☃"
+    folder.mkdir()
+    small_nets.write_graph(folder / "net [1] é.nir")
+    compiled = as_process("net [1] é.nir", cwd=folder)
+    assert (compiled.code, compiled.err) == (0, "")
+    assert "wrote net__1__é.loihi2.8b.sast" in compiled.out
+    proven = as_process("verify", "--json", cwd=folder)
+    assert (proven.code, proven.err) == (0, "")
+    found = json.loads(proven.out)
+    assert found["verdict"] == "proven"
+    assert [b["backend"] for b in found["backends"] if b["identical"]] == [
+        "golden",
+        "torch",
+        "lava",
+    ]
+    assert sorted(p.suffix for p in folder.iterdir()) == [".nir", ".sast"]
+
+
+def test_the_digits_model_from_its_checkpoint(tmp_path: Path, sast: Command) -> None:
+    pytest.importorskip("torch", reason="a .pt needs the torch extra")
+    pytest.importorskip("sklearn", reason="the digits need the data extra")
+    found = document(
+        sast(ROOT / "models/digits/model.pt", "--json", "-o", tmp_path / "digits.sast")
+    )
+    accuracy = found["accuracy"]
+    assert accuracy["n"] == 360
+    assert min(accuracy["hard"], accuracy["integers"]) >= 0.95 * 360
+    ran = document(sast("run", tmp_path / "digits.sast", "--json"))
+    assert ran["samples"] == 360
+    assert ran["correct"] == accuracy["integers"]
+
+
+# run
+
+
+@pytest.fixture
+def events(here: Path) -> np.ndarray[Any, Any]:
+    drawn = (np.random.default_rng(3).random((4, 12, 6)) < 0.3).astype(np.uint8)
+    np.save("events.npy", drawn)
+    return drawn
+
+
+def test_run_on_the_models_own_data(sast: Command, here: Path) -> None:
+    found = document(sast("run", "net.sast", "--samples", 3, "--json"))
+    assert found["samples"] == len(found["decisions"]) == 3
+    assert found["correct"] is None  # random events have no label
+    assert "decisions: " in sast("run", "net.sast").out
+
+
+@pytest.mark.parametrize("record", ["outputs", "spikes", "states"])
+def test_run_writes_what_the_interpreter_gives(
+    sast: Command, here: Path, events: np.ndarray[Any, Any], record: str
+) -> None:
+    ended = sast("run", "net.sast", "--input", "events.npy", "--record", record, "-o", "out.npz")
+    assert (ended.code, ended.err) == (0, "")
+    program = load_artifact("net.sast").program
+    trace = reference.run(program, events, record)  # type: ignore[arg-type]
+    expected = {f"{n}.spikes": layer.spikes for n, layer in trace.layers.items()}
+    for name, layer in trace.layers.items():
+        expected |= {f"{name}.{state}": data for state, data in layer.states.items()}
+    with np.load("out.npz", allow_pickle=False) as written:
+        assert set(written.files) == set(expected)
+        assert all(np.array_equal(written[key], expected[key]) for key in expected)
+    count = {"outputs": 1, "spikes": 2, "states": 6}
+    assert len(expected) == count[record]
+
+
+def test_run_takes_whole_numbers_of_any_type(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    wanted = document(sast("run", "net.sast", "--input", "events.npy", "--json"))["spikes"]
+    for kind in (bool, np.int64, np.float32, ">i2"):
+        np.save("events.npy", events.astype(kind))
+        found = document(sast("run", "net.sast", "--input", "events.npy", "--json"))
+        assert found["spikes"] == wanted
+
+
+BAD_EVENTS = {
+    "of another shape": (np.zeros((4, 12, 7), np.uint8), "(samples, steps, 6) is expected"),
+    "without steps": (np.zeros((4, 0, 6), np.uint8), "(samples, steps, 6) is expected"),
+    "without samples": (np.zeros((0, 12, 6), np.uint8), "events of shape (0, 12, 6)"),
+    "one number": (np.uint8(1), "(samples, steps, 6) is expected"),
+    "one axis": (np.zeros(6, np.uint8), "(samples, steps, 6) is expected"),
+    "too large": (np.full((1, 2, 6), 2, np.uint8), "events 2..2 are not integers of u1"),
+    "negative": (np.full((1, 2, 6), -1), "events -1..-1 are not integers of u1"),
+    "fractions": (np.full((1, 2, 6), 0.5), "are not integers of u1"),
+    "NaN": (np.full((1, 2, 6), np.nan), "are not integers of u1"),
+    "complex": (np.zeros((1, 2, 6), complex), "complex128"),
+    "text": (np.full((1, 2, 6), "1"), "<U1"),
+    "objects": (np.full((1, 2, 6), None), "is no .npy of numbers"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_EVENTS)
+def test_run_refuses_events_that_do_not_fit(sast: Command, here: Path, case: str) -> None:
+    data, words = BAD_EVENTS[case]
+    np.save("bad.npy", data, allow_pickle=True)
+    before = files(here)
+    ended = sast("run", "net.sast", "--input", "bad.npy", "-o", "out.npz")
+    assert ended.code == 1
+    assert words in ended.message
+    assert files(here) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "bad.npy: is empty"),
+        (b"PK\x03\x04 no zip", "is no .npy of numbers"),
+        (b"\x93NUMPY\x01\x00\xff\xff{", "is no .npy of numbers"),
+        (b"\x80\x04.", "is no .npy of numbers"),
+        (b"1 2 3", "is no .npy of numbers"),
+    ],
+)
+def test_run_refuses_files_that_are_no_array(
+    sast: Command, here: Path, content: bytes, words: str
+) -> None:
+    (here / "bad.npy").write_bytes(content)
+    assert words in sast("run", "net.sast", "--input", "bad.npy").message
+
+
+def test_run_refuses_an_npz_and_an_unknown_record(sast: Command, here: Path) -> None:
+    np.savez("bad.npy.npz", events=np.zeros((1, 2, 6)))
+    assert "give one array as .npy" in sast("run", "net.sast", "--input", "bad.npy.npz").message
+    assert "outputs, spikes or states" in sast("run", "net.sast", "--record", "all").message
+
+
+# inspect, targets, models, doctor
+
+
+def test_inspect_shows_the_program_of_a_graph_and_of_an_artifact(sast: Command, here: Path) -> None:
+    program = load_artifact("net.sast").program
+    shown = document(sast("inspect", "net.sast", "--json"))
+    data = {name: const.data for name, const in program.consts.items()}
+    assert parse_program(shown["program"], data) == program
+    assert shown["provenance"]["bits"] == 8
+    text = sast("inspect", "net.sast").out
+    assert shown["program"] in text
+    assert "Intel Loihi 2" in text
+    graph = document(sast("inspect", "net.nir", "--json"))
+    assert "lif1 = neuron" in graph["program"]
+    assert graph["contract"]["dt"] == small_nets.DT
+    assert "lif1 = neuron" in sast("inspect", "net.nir").out
+
+
+def test_inspect_takes_a_checkpoint_and_a_named_contract(sast: Command, here: Path) -> None:
+    bare = small_nets.write_graph(here / "bare.nir", small_nets.graph())
+    assert "--contract" in sast("inspect", bare).message
+    named = sast("inspect", bare, "--contract", "sast", "--dt", "1e-3", "--json")
+    assert document(named)["contract"]["compare"] == ">="
+    pytest.importorskip("torch", reason="a .pt needs the torch extra")
+    small_nets.write_model(here / "net.pt")
+    assert document(sast("inspect", "net.pt", "--json"))["contract"]["leak"] == "euler"
+
+
+def test_targets_and_models_are_listed(sast: Command) -> None:
+    assert [chip["name"] for chip in document(sast("targets", "--json"))] == target_names()
+    assert all(name in sast("targets").out for name in target_names())
+    found = document(sast("models", "--json"))
+    assert list(found) == model_names()
+    assert all(Path(path).is_file() for path in found.values())
+    assert all(name in sast("models").out for name in found)
+
+
+def test_an_error_with_json_is_json(sast: Command, here: Path) -> None:
+    found = document(sast("none.nir", "--json"), 1)
+    assert found == {"error": "there is no such file", "where": "none.nir", "hint": None}
+
+
+def test_doctor_says_what_is_here(sast: Command) -> None:
+    ended = sast("doctor")
+    assert ended.code == 0
+    for part in ("numpy", "torch", "Lava", *target_names(), *model_names()):
+        assert part in ended.out
+
+
+def test_doctor_works_where_torch_and_lava_are_absent_or_broken(
+    sast: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch_cpu.so: [no] such file')")
+    monkeypatch.setenv("SAST_LAVA_ENV", str(tmp_path / "none"))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    absent = sast("doctor")
+    assert absent.code == 0
+    assert "absent: pip install 'sast-compile[torch]'" in absent.out
+    assert "absent: pip install 'sast-compile[data]'" in absent.out
+    assert "sast-compile setup-lava" in absent.out
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.syspath_prepend(tmp_path)
+    broken = sast("doctor")
+    assert broken.code == 0
+    assert "broken: libtorch_cpu.so: [no] such file" in broken.out
+    sys.modules.pop("torch", None)
+
+
+# without torch
+
+
+def test_a_graph_compiles_and_runs_without_torch(here: Path) -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from sast_compile.cli import main
+for arguments in (["net.nir", "-o", "new.sast"], ["run", "new.sast"], ["inspect", "new.sast"]):
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        assert ended.code == 0, ended.code
+main(["model.pt"])
+"""
+    (here / "model.pt").write_bytes(b"PK\x03\x04")
+    ended = as_process(cwd=here, code=code)
+    assert ended.code == 1
+    assert "model.pt: a .pt checkpoint needs torch, which is not installed here" in ended.err
+    assert ended.err.count("\n") == 1
+    with_torch, without = load_artifact("net.sast"), load_artifact("new.sast")
+    assert without.program == with_torch.program
+    assert without.golden == with_torch.golden
+
+
+def test_compiling_a_graph_imports_neither_torch_nor_lava(here: Path) -> None:
+    code = """
+import sys
+from sast_compile.cli import main
+try:
+    main(["net.nir", "--json"])
+finally:
+    assert not {"torch", "lava", "sklearn"} & set(sys.modules)
+"""
+    ended = as_process(cwd=here, code=code)
+    assert (ended.code, ended.err) == (0, "")
+
+
+# terminals
+
+
+def test_pipes_get_no_colours_and_no_spinner(here: Path) -> None:
+    ended = as_process("net.nir", cwd=here, TERM="xterm-256color")
+    assert (ended.code, ended.err) == (0, "")
+    assert ESCAPE not in ended.out
+    assert "\r" not in ended.out
+
+
+def test_no_color_holds_on_a_terminal(here: Path) -> None:
+    assert ESCAPE in on_terminal(["net.nir"], here, TERM="xterm-256color")
+    for arguments in (["net.nir"], ["--help"]):
+        assert ESCAPE not in on_terminal(arguments, here, TERM="xterm-256color", NO_COLOR="1")
+
+
+def on_terminal(arguments: list[str], cwd: Path, **changes: str) -> str:
+    """What the command writes to a terminal."""
+    child, terminal = pty.fork()
+    if child == 0:  # pragma: no cover
+        os.chdir(cwd)
+        call = [sys.executable, "-m", "sast_compile", *arguments]
+        os.execve(sys.executable, call, environment(**changes))
+    written = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            written += piece
+    except OSError:  # Linux's way to say that the other end was closed
+        pass
+    os.close(terminal)
+    os.waitpid(child, 0)
+    assert written
+    return written.decode()
+
+
+ASCII = {
+    "LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+}  # fmt: skip
+VERBS_IN_ASCII = r"""
+import sys
+from sast_compile.cli import main
+model = "\u00fc \u2603.nir"
+for code, arguments in (
+    (0, [model, "-o", "\u00fc.sast"]), (0, ["inspect", model]), (0, ["inspect", model, "--json"]),
+    (0, ["targets"]), (0, ["--help"]), (0, ["run", "\u00fc.sast"]), (1, ["none " + model]),
+    (1, [model, "--target", "\u2603"]), (2, ["\u2603"]), (2, [model, "--bits", "\u2603"]),
+):
+    given = [a.encode().decode(sys.getfilesystemencoding(), "surrogateescape") for a in arguments]
+    try:
+        main(given)
+    except SystemExit as ended:
+        assert ended.code == code, arguments
+"""
+
+
+def test_a_terminal_that_knows_ascii_only_gets_escapes_and_no_traceback(here: Path) -> None:
+    shutil.move("net.nir", "ü ☃.nir")
+    ended = as_process(cwd=here, code=VERBS_IN_ASCII, **ASCII)
+    assert "Traceback" not in ended.err
+    assert ended.code == 0
+    assert (ended.out + ended.err).isascii()
+    assert load_artifact("ü.sast").golden == load_artifact("net.sast").golden
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(here: Path) -> None:
+    with started("inspect", "net.sast", cwd=here) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=60) in (0, 1)
+
+
+# what a file says is shown, never obeyed
+
+
+def test_text_from_a_file_is_neither_markup_nor_a_terminal_code(sast: Command, here: Path) -> None:
+    evil = "1 ms \x1b[31m[bold red]\nforged line"
+    encoding = small_nets.Encoding(steps=20, axes="X", values="binary", bin=evil)
+    graph = small_nets.graph(small_nets.contract(encoding=encoding))
+    small_nets.write_graph(here / "evil.nir", graph)
+    shown = sast("inspect", "evil.nir").out
+    assert ESCAPE not in shown
+    assert "[bold red]" in shown
+    assert "\nforged" not in shown
+    name = f"a{ESCAPE}[2J"
+    renamed = small_nets.graph(
+        edges=[("input", name), (name, "output")], **{name: small_nets.lif(6)}
+    )
+    small_nets.write_graph(here / "evil.nir", renamed)
+    assert ESCAPE not in sast("evil.nir", "--contract", "sast", "--dt", "1e-3").message
+
+
+# Ctrl-C
+
+INTERRUPTED = """
+import os, signal, sys
+
+def interrupt(*_, **__):
+    os.kill(os.getpid(), signal.SIGINT)
+
+class During:
+    def find_spec(self, name, *_):
+        if name == moment:
+            interrupt()
+
+moment = sys.argv.pop(1)
+sys.meta_path.insert(0, During())
+if moment == "a pass":
+    import sast_compile.passes as passes
+    old = passes.PASSES["snap_decays"]
+    passes.PASSES["snap_decays"] = lambda *given: (interrupt(), old(*given))[1]
+if moment == "the write":
+    os.fsync = interrupt
+if moment == "the golden run":
+    from sast_compile.backends import reference
+    reference.run = interrupt
+from sast_compile.__main__ import main
+main()
+"""
+MOMENTS = ["sast_compile.cli.app", "h5py", "a pass", "the golden run", "the write"]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_ends_in_one_line_and_leaves_nothing_behind(here: Path, moment: str) -> None:
+    before = files(here)
+    ended = as_process(moment, "net.nir", cwd=here, code=INTERRUPTED)
+    assert ended.code == 130
+    assert ended.out == ""
+    assert re.fullmatch(r"interrupted.*\n", ended.err)
+    assert files(here) == before
+
+
+def test_ctrl_c_from_outside_keeps_the_old_artifact(here: Path) -> None:
+    import signal
+
+    code = """
+import sys, time
+import sast_compile.compile as compile
+compile.read_source = lambda *_: (print("ready", flush=True), time.sleep(60))
+from sast_compile.__main__ import main
+main()
+"""
+    before = files(here)
+    with started("net.nir", "-o", "net.sast", cwd=here, code=code) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted; no file is left half-written\n")
+    assert files(here) == before

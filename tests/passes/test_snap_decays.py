@@ -1,0 +1,90 @@
+"""snap_decays: every leak is one that the register holds, and no register holds a nearer one."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from float_programs import LOIHI2, FloatLayer, float_chain, lowered
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from sast_compile.errors import TargetLimit, Unsupported
+from sast_compile.ir.neuron import Factor
+from sast_compile.passes.snap_decays import exact_register, factor_of, register_for
+from sast_compile.target import DecayRegister
+
+V = LOIHI2.neurons.voltage.decay
+assert LOIHI2.neurons.synapse is not None
+U = LOIHI2.neurons.synapse.decay
+NARROW = replace(V, bits=5, low=3, high=20)
+
+
+def factors(decay: DecayRegister) -> np.ndarray:
+    """The factor of every register, by the chip's equation."""
+    registers = np.arange(decay.low, decay.high + 1)
+    return (2**decay.bits - registers - decay.offset) / 2**decay.bits
+
+
+@settings(max_examples=200, deadline=None)
+@given(alpha=st.floats(0, 1), decay=st.sampled_from([V, U, NARROW]))
+def test_no_register_is_nearer(alpha: float, decay: DecayRegister) -> None:
+    errors = np.abs(factors(decay) - alpha)
+    register = register_for(alpha, decay)
+    assert decay.low <= register <= decay.high
+    assert abs(factor_of(register, decay) - alpha) == errors.min()
+
+
+@pytest.mark.parametrize("decay", [V, U, NARROW])
+def test_every_register_is_found_by_its_factor(decay: DecayRegister) -> None:
+    for register, factor in enumerate(factors(decay), start=decay.low):
+        assert factor_of(register, decay) == factor
+        assert exact_register(float(factor), decay, "lif1") == register
+
+
+def test_program_and_notes() -> None:
+    alphas = (0.9, 1.0, 0.0, 0.5)
+    layers = [FloatLayer(np.eye(1), alpha) for alpha in alphas]
+    result = lowered(float_chain(*layers), ["snap_decays"])
+    got = (3686 / 4096, 1.0, 1 / 4096, 0.5)
+    for number, (wanted, factor) in enumerate(zip(alphas, got, strict=True), 1):
+        note = result.notes[number - 1]
+        assert result.program.neurons[f"lif{number}"].voltage.decay == Factor(alpha=factor)
+        assert note.node == f"lif{number}"
+        assert (note.numbers["wanted"], note.numbers["got"]) == (wanted, factor)
+        assert note.numbers["register"] == 4096 * (1 - factor)
+        assert all(math.isfinite(n) for n in note.numbers.values())
+    tau = -1 / math.log(0.9), -1 / math.log(3686 / 4096)
+    assert result.notes[0].numbers["tau_error"] == pytest.approx(tau[1] / tau[0] - 1)
+    assert result.notes[0].text == (
+        "alpha wanted 0.9, got 0.899902 (register 410); time constant 9.491 -> 9.481 steps (-0.10%)"
+    )
+    assert "(exact)" in result.notes[1].text  # no leak stays no leak
+    assert "(another kind of neuron)" in result.notes[2].text  # v never forgets all at once
+    assert "(exact)" in result.notes[3].text
+
+
+def test_twice_is_once() -> None:
+    once = lowered(float_chain(FloatLayer(np.eye(2), 0.77)), ["snap_decays"]).program
+    again = lowered(once, ["snap_decays"])
+    assert again.program == once
+    assert again.notes[0].numbers["wanted"] == again.notes[0].numbers["got"]
+
+
+def test_a_leak_per_neuron_is_refused() -> None:
+    program = float_chain(FloatLayer(np.eye(2), np.array([0.9, 0.8])))
+    message = r"^lif1: one leak per neuron is not supported yet; loihi2 shares it per population"
+    with pytest.raises(Unsupported, match=message):
+        lowered(program, ["snap_decays"])
+
+
+@pytest.mark.parametrize("decay", [V, NARROW])
+def test_a_factor_between_two_registers_is_refused_by_name_and_number(decay: DecayRegister) -> None:
+    message = (
+        rf"^lif1: the decay register holds no factor 0.8999: the nearest is .*"
+        rf"allowed {decay.low}..{decay.high}\)"
+    )
+    with pytest.raises(TargetLimit, match=message):
+        exact_register(0.8999, decay, "lif1")
