@@ -1,7 +1,8 @@
 """Runs that must agree: every back end against the reference interpreter, value by value.
 
 Two claims are kept apart. *Exact*: the torch integer model, Lava and every other back end give the
-reference interpreter's spikes, u and v in every layer, step and sample. *Measured*: how many spikes
+reference interpreter's spikes, u and v in every layer, step and sample, and every integer is the
+rounding of its float. *Measured*: how many spikes
 of the float hard-spike model the integers keep. Only the first decides.
 """
 
@@ -25,6 +26,7 @@ from sast_compile.frontend.source import Source, read_source
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.levels import hard_spikes, integer_trace
+from sast_compile.rounding import Rounded, rounded
 from sast_compile.samples import Samples, samples_for
 from sast_compile.trace import Layer, Tally, Trace
 
@@ -65,6 +67,7 @@ class Verification:
     checked: tuple[Checked, ...]
     drift: tuple[Agreement, ...]  # L1 against the integers; empty without the float model
     drift_origin: str
+    rounding: tuple[Rounded, ...] = ()  # the integers against the source's floats
 
     @property
     def tallies(self) -> dict[str, Tally]:
@@ -78,6 +81,8 @@ class Verification:
     @property
     def verdict(self) -> Verdict:
         if not all(c.identical for c in self.checked):
+            return Verdict.DIFFERENT
+        if not all(register.faithful for register in self.rounding):
             return Verdict.DIFFERENT
         populations = set(self.program.neurons)  # an oracle that left one out proves nothing
         recorded = [{r.layer for r in c.layers} for c in self.checked if c.role == "oracle"]
@@ -112,7 +117,8 @@ def verify(
         progress(name)
         checked.append(_check(name, runners[name], trace))
     drift, origin = _drift(artifact, source, trace, data)
-    return Verification(program, data, trace, tuple(checked), drift, origin)
+    registers = tuple(rounded(source.program, program)) if source is not None else ()
+    return Verification(program, data, trace, tuple(checked), drift, origin, registers)
 
 
 ROLES: dict[str, Role] = {"torch": "ours", "lava": "oracle"}

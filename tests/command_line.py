@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from typing import Any, TypeAlias
 import pytest
 
 from sast_compile.cli import main
+from sast_compile.compile import compile_model
+from sast_compile.errors import CompileError
 
 ROOT = Path(__file__).parents[1]
 # what would colour or reshape the output of a command, whatever the machine that runs the tests
@@ -83,3 +86,28 @@ def files(folder: Path) -> dict[str, int]:
     return {
         str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*") if p.is_file()
     }
+
+
+def document(ended: Ended, code: int = 0) -> Any:
+    """The JSON that a command printed, and nothing else."""
+    assert (ended.code, ended.err) == (code, "")
+    return json.loads(ended.out)
+
+
+def assert_refused(sast: Command, arguments: list[object], words: list[str], code: int = 1) -> None:
+    """The command line says all ``words`` in one message, and leaves every file as it was."""
+    before = files(Path())
+    ended = sast(*arguments)
+    assert ended.code == code
+    for word in words:
+        assert word in ended.message
+    assert files(Path()) == before
+
+
+def assert_refused_in_python(model: Path, words: list[str], **options: Any) -> None:
+    """`compile_model` says the same, as a CompileError."""
+    with pytest.raises(CompileError) as caught:
+        compile_model(model, **options)
+    assert "\n" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)

@@ -84,6 +84,7 @@ def _print(result: Verification) -> None:
             )
         if not checked.identical:
             _print_difference(result, checked)
+    _print_rounding(result)
     _print_tallies(result)
     _print_drift(result)
     _print_verdict(result)
@@ -139,6 +140,19 @@ def _seen_lines(seen: list[Seen]) -> list[str]:
     return head + lines[:SHOWN_INPUTS] + ([f"and {more} more"] if more > 0 else [])
 
 
+def _print_rounding(result: Verification) -> None:
+    if not result.rounding:
+        return
+    title = "every integer against the float it stands for"
+    rows = table(title, "node", "register", ">values", ">clipped", ">farthest (steps)", "result")
+    for r in result.rounding:
+        verdict = "[green]rounded[/]" if r.faithful else "[bold red]NOT ITS FLOAT[/]"
+        rows.add_row(
+            shown(r.node), r.register, f"{r.values:,}", f"{r.clipped:,}", f"{r.steps:.3f}", verdict
+        )
+    output.print(rows)
+
+
 def _print_tallies(result: Verification) -> None:
     rows = table(
         "what the samples reached", "layer", ">neurons", ">spikes", ">ties", ">v < 0", ">clamped"
@@ -170,7 +184,7 @@ def _print_verdict(result: Verification) -> None:
         case Verdict.PROVEN:
             output.print("[bold green]proven:[/] identical in every spike, u and v")
         case Verdict.DIFFERENT:
-            output.print("[bold red]different:[/] see the first difference above")
+            output.print("[bold red]different:[/] see above")
         case Verdict.UNPROVEN:
             why = [f"layer {name} never fired" for name in result.silent]
             if not any(c.role == "oracle" and not c.absent for c in result.checked):
@@ -192,5 +206,6 @@ def _document(path: str, result: Verification) -> dict[str, Any]:
         ],
         "tallies": {name: asdict(tally) for name, tally in result.tallies.items()},
         "drift": {"origin": result.drift_origin, "layers": [asdict(a) for a in result.drift]},
+        "rounding": [{**asdict(r), "faithful": r.faithful} for r in result.rounding],
         "silent": result.silent,
     }

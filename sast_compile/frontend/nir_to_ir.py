@@ -35,6 +35,7 @@ HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
 PROJECTIONS, NEURONS = ("Linear", "Affine"), ("IF", "LIF")
 SUPPORTED = ("Input", "Output", "Flatten", *PROJECTIONS, *NEURONS)
 COUNT_BITS = 8  # of an input that the contract calls "counts"
+SMALLEST, LARGEST = 1e-30, 1e30  # of every parameter: squares and ratios stay far from overflow
 TAU_TOLERANCE = 1e-4  # float32 keeps 7 digits of tau; 1 - dt/tau loses up to 3 of them
 
 
@@ -354,6 +355,13 @@ def _finite(name: str, key: str, value: Any) -> Floats:
     bad = int((~np.isfinite(data)).sum())
     if bad:
         raise CompileError(f"{key} holds {bad} NaN or Inf of {data.size}", where=name)
+    largest = np.abs(data).max(initial=0.0)
+    if largest and not SMALLEST <= largest <= LARGEST:
+        raise CompileError(
+            f"{key} of magnitude {largest:g} lies outside {SMALLEST:g}..{LARGEST:g}",
+            where=name,
+            hint="choose other units, so that no product of two numbers can leave float64",
+        )
     return data
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shutil
 import sys
@@ -12,14 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import small_nets
-from command_line import ROOT, Command, as_process, environment, files, in_process, started
+from command_line import (
+    ROOT,
+    Command,
+    as_process,
+    document,
+    files,
+)
 
 import sast_compile
 from sast_compile.artifact import load_artifact, save_artifact
-from sast_compile.backends import reference
 from sast_compile.backends.lava import lava_status
 from sast_compile.catalog import model_names, target_names
 from sast_compile.cli.app import VERBS
@@ -28,34 +31,6 @@ from sast_compile.ir.text import parse_program
 from sast_compile.target import load_target
 
 PASSES = load_target("loihi2").passes
-ESCAPE = "\x1b"
-
-
-@pytest.fixture
-def sast(capsys: pytest.CaptureFixture[str]) -> Command:
-    return in_process(capsys)
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with net.nir and what it compiles to, net.sast."""
-    folder = tmp_path_factory.mktemp("net")
-    save_artifact(small_nets.artifact(folder / "net.nir"), folder / "net.sast")
-    return folder
-
-
-@pytest.fixture
-def here(net: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of that folder, in which the command runs."""
-    folder = tmp_path / "here"
-    shutil.copytree(net, folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
-def document(ended: Any, code: int = 0) -> Any:
-    assert (ended.code, ended.err) == (code, "")
-    return json.loads(ended.out)
 
 
 # verbs
@@ -287,101 +262,6 @@ def test_the_digits_model_from_its_checkpoint(tmp_path: Path, sast: Command) -> 
     assert ran["correct"] == accuracy["integers"]
 
 
-# run
-
-
-@pytest.fixture
-def events(here: Path) -> np.ndarray[Any, Any]:
-    drawn = (np.random.default_rng(3).random((4, 12, 6)) < 0.3).astype(np.uint8)
-    np.save("events.npy", drawn)
-    return drawn
-
-
-def test_run_on_the_models_own_data(sast: Command, here: Path) -> None:
-    found = document(sast("run", "net.sast", "--samples", 3, "--json"))
-    assert found["samples"] == len(found["decisions"]) == 3
-    assert found["correct"] is None  # random events have no label
-    assert "decisions: " in sast("run", "net.sast").out
-
-
-@pytest.mark.parametrize("record", ["outputs", "spikes", "states"])
-def test_run_writes_what_the_interpreter_gives(
-    sast: Command, here: Path, events: np.ndarray[Any, Any], record: str
-) -> None:
-    ended = sast("run", "net.sast", "--input", "events.npy", "--record", record, "-o", "out.npz")
-    assert (ended.code, ended.err) == (0, "")
-    program = load_artifact("net.sast").program
-    trace = reference.run(program, events, record)  # type: ignore[arg-type]
-    expected = {f"{n}.spikes": layer.spikes for n, layer in trace.layers.items()}
-    for name, layer in trace.layers.items():
-        expected |= {f"{name}.{state}": data for state, data in layer.states.items()}
-    with np.load("out.npz", allow_pickle=False) as written:
-        assert set(written.files) == set(expected)
-        assert all(np.array_equal(written[key], expected[key]) for key in expected)
-    count = {"outputs": 1, "spikes": 2, "states": 6}
-    assert len(expected) == count[record]
-
-
-def test_run_takes_whole_numbers_of_any_type(
-    sast: Command, here: Path, events: np.ndarray[Any, Any]
-) -> None:
-    wanted = document(sast("run", "net.sast", "--input", "events.npy", "--json"))["spikes"]
-    for kind in (bool, np.int64, np.float32, ">i2"):
-        np.save("events.npy", events.astype(kind))
-        found = document(sast("run", "net.sast", "--input", "events.npy", "--json"))
-        assert found["spikes"] == wanted
-
-
-BAD_EVENTS = {
-    "of another shape": (np.zeros((4, 12, 7), np.uint8), "(samples, steps, 6) is expected"),
-    "without steps": (np.zeros((4, 0, 6), np.uint8), "(samples, steps, 6) is expected"),
-    "without samples": (np.zeros((0, 12, 6), np.uint8), "events of shape (0, 12, 6)"),
-    "one number": (np.uint8(1), "(samples, steps, 6) is expected"),
-    "one axis": (np.zeros(6, np.uint8), "(samples, steps, 6) is expected"),
-    "too large": (np.full((1, 2, 6), 2, np.uint8), "events 2..2 are not integers of u1"),
-    "negative": (np.full((1, 2, 6), -1), "events -1..-1 are not integers of u1"),
-    "fractions": (np.full((1, 2, 6), 0.5), "are not integers of u1"),
-    "NaN": (np.full((1, 2, 6), np.nan), "are not integers of u1"),
-    "complex": (np.zeros((1, 2, 6), complex), "complex128"),
-    "text": (np.full((1, 2, 6), "1"), "<U1"),
-    "objects": (np.full((1, 2, 6), None), "is no .npy of numbers"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_EVENTS)
-def test_run_refuses_events_that_do_not_fit(sast: Command, here: Path, case: str) -> None:
-    data, words = BAD_EVENTS[case]
-    np.save("bad.npy", data, allow_pickle=True)
-    before = files(here)
-    ended = sast("run", "net.sast", "--input", "bad.npy", "-o", "out.npz")
-    assert ended.code == 1
-    assert words in ended.message
-    assert files(here) == before
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "bad.npy: is empty"),
-        (b"PK\x03\x04 no zip", "is no .npy of numbers"),
-        (b"\x93NUMPY\x01\x00\xff\xff{", "is no .npy of numbers"),
-        (b"\x80\x04.", "is no .npy of numbers"),
-        (b"1 2 3", "is no .npy of numbers"),
-    ],
-)
-def test_run_refuses_files_that_are_no_array(
-    sast: Command, here: Path, content: bytes, words: str
-) -> None:
-    (here / "bad.npy").write_bytes(content)
-    assert words in sast("run", "net.sast", "--input", "bad.npy").message
-
-
-def test_run_refuses_an_npz_and_an_unknown_record(sast: Command, here: Path) -> None:
-    np.savez("bad.npy.npz", events=np.zeros((1, 2, 6)))
-    assert "give one array as .npy" in sast("run", "net.sast", "--input", "bad.npy.npz").message
-    assert "outputs, spikes or states" in sast("run", "net.sast", "--record", "all").message
-
-
 # inspect, targets, models, doctor
 
 
@@ -487,157 +367,3 @@ finally:
 """
     ended = as_process(cwd=here, code=code)
     assert (ended.code, ended.err) == (0, "")
-
-
-# terminals
-
-
-def test_pipes_get_no_colours_and_no_spinner(here: Path) -> None:
-    ended = as_process("net.nir", cwd=here, TERM="xterm-256color")
-    assert (ended.code, ended.err) == (0, "")
-    assert ESCAPE not in ended.out
-    assert "\r" not in ended.out
-
-
-def test_no_color_holds_on_a_terminal(here: Path) -> None:
-    assert ESCAPE in on_terminal(["net.nir"], here, TERM="xterm-256color")
-    for arguments in (["net.nir"], ["--help"]):
-        assert ESCAPE not in on_terminal(arguments, here, TERM="xterm-256color", NO_COLOR="1")
-
-
-def on_terminal(arguments: list[str], cwd: Path, **changes: str) -> str:
-    """What the command writes to a terminal."""
-    child, terminal = pty.fork()
-    if child == 0:  # pragma: no cover
-        os.chdir(cwd)
-        call = [sys.executable, "-m", "sast_compile", *arguments]
-        os.execve(sys.executable, call, environment(**changes))
-    written = b""
-    try:
-        while piece := os.read(terminal, 4096):
-            written += piece
-    except OSError:  # Linux's way to say that the other end was closed
-        pass
-    os.close(terminal)
-    os.waitpid(child, 0)
-    assert written
-    return written.decode()
-
-
-ASCII = {
-    "LC_ALL": "C", "LANG": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0",
-    "PYTHONCOERCECLOCALE": "0",
-}  # fmt: skip
-VERBS_IN_ASCII = r"""
-import sys
-from sast_compile.cli import main
-model = "\u00fc \u2603.nir"
-for code, arguments in (
-    (0, [model, "-o", "\u00fc.sast"]), (0, ["inspect", model]), (0, ["inspect", model, "--json"]),
-    (0, ["targets"]), (0, ["--help"]), (0, ["run", "\u00fc.sast"]), (1, ["none " + model]),
-    (1, [model, "--target", "\u2603"]), (2, ["\u2603"]), (2, [model, "--bits", "\u2603"]),
-):
-    given = [a.encode().decode(sys.getfilesystemencoding(), "surrogateescape") for a in arguments]
-    try:
-        main(given)
-    except SystemExit as ended:
-        assert ended.code == code, arguments
-"""
-
-
-def test_a_terminal_that_knows_ascii_only_gets_escapes_and_no_traceback(here: Path) -> None:
-    shutil.move("net.nir", "ü ☃.nir")
-    ended = as_process(cwd=here, code=VERBS_IN_ASCII, **ASCII)
-    assert "Traceback" not in ended.err
-    assert ended.code == 0
-    assert (ended.out + ended.err).isascii()
-    assert load_artifact("ü.sast").golden == load_artifact("net.sast").golden
-
-
-def test_a_reader_that_leaves_ends_the_command_quietly(here: Path) -> None:
-    with started("inspect", "net.sast", cwd=here) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.close()
-        assert process.stderr.read() == ""
-        assert process.wait(timeout=60) in (0, 1)
-
-
-# what a file says is shown, never obeyed
-
-
-def test_text_from_a_file_is_neither_markup_nor_a_terminal_code(sast: Command, here: Path) -> None:
-    evil = "1 ms \x1b[31m[bold red]\nforged line"
-    encoding = small_nets.Encoding(steps=20, axes="X", values="binary", bin=evil)
-    graph = small_nets.graph(small_nets.contract(encoding=encoding))
-    small_nets.write_graph(here / "evil.nir", graph)
-    shown = sast("inspect", "evil.nir").out
-    assert ESCAPE not in shown
-    assert "[bold red]" in shown
-    assert "\nforged" not in shown
-    name = f"a{ESCAPE}[2J"
-    renamed = small_nets.graph(
-        edges=[("input", name), (name, "output")], **{name: small_nets.lif(6)}
-    )
-    small_nets.write_graph(here / "evil.nir", renamed)
-    assert ESCAPE not in sast("evil.nir", "--contract", "sast", "--dt", "1e-3").message
-
-
-# Ctrl-C
-
-INTERRUPTED = """
-import os, signal, sys
-
-def interrupt(*_, **__):
-    os.kill(os.getpid(), signal.SIGINT)
-
-class During:
-    def find_spec(self, name, *_):
-        if name == moment:
-            interrupt()
-
-moment = sys.argv.pop(1)
-sys.meta_path.insert(0, During())
-if moment == "a pass":
-    import sast_compile.passes as passes
-    old = passes.PASSES["snap_decays"]
-    passes.PASSES["snap_decays"] = lambda *given: (interrupt(), old(*given))[1]
-if moment == "the write":
-    os.fsync = interrupt
-if moment == "the golden run":
-    from sast_compile.backends import reference
-    reference.run = interrupt
-from sast_compile.__main__ import main
-main()
-"""
-MOMENTS = ["sast_compile.cli.app", "h5py", "a pass", "the golden run", "the write"]
-
-
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_ctrl_c_ends_in_one_line_and_leaves_nothing_behind(here: Path, moment: str) -> None:
-    before = files(here)
-    ended = as_process(moment, "net.nir", cwd=here, code=INTERRUPTED)
-    assert ended.code == 130
-    assert ended.out == ""
-    assert re.fullmatch(r"interrupted.*\n", ended.err)
-    assert files(here) == before
-
-
-def test_ctrl_c_from_outside_keeps_the_old_artifact(here: Path) -> None:
-    import signal
-
-    code = """
-import sys, time
-import sast_compile.compile as compile
-compile.read_source = lambda *_: (print("ready", flush=True), time.sleep(60))
-from sast_compile.__main__ import main
-main()
-"""
-    before = files(here)
-    with started("net.nir", "-o", "net.sast", cwd=here, code=code) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, "interrupted; no file is left half-written\n")
-    assert files(here) == before

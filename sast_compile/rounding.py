@@ -1,0 +1,119 @@
+"""The chip's integers against the floats that they stand for, register by register.
+
+The torch integer model takes its integers from the compiled program, so it alone would not see a
+lowering that permutes weights or drops an exponent. Here every integer, times its scale, must be
+its float: a weight within half a step of the grid (or clipped at the grid's end), a bias within
+half a step, a leak and a threshold within one register step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.ir.neuron import Factor, MulShift, Param, Ref
+from sast_compile.ir.ops import Dense, Neuron
+from sast_compile.ir.program import Program
+from sast_compile.ir.types import Const, Float, Int
+from sast_compile.passes.feeders import feeders
+
+Floats = npt.NDArray[np.float64]
+SLACK = 1e-6  # of a step: the scale is a float64, and so is its product
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """One register of one node: how many values, and the largest distance in steps."""
+
+    node: str
+    register: str
+    values: int
+    clipped: int
+    steps: float
+    allowed: float
+
+    @property
+    def faithful(self) -> bool:
+        return self.steps <= self.allowed + SLACK
+
+
+def rounded(source: Program, compiled: Program) -> list[Rounded]:
+    """Every weight, threshold, leak and bias of ``compiled`` against ``source``, by node.
+
+    ``source`` is the float program of the same model. A node that only one of them has is left to
+    the comparison of spikes.
+    """
+    found: list[Rounded] = []
+    for name, before in source.neurons.items():
+        after = compiled.neurons.get(name)
+        if after is None or after.shape != before.shape or not before.is_float or after.is_float:
+            continue
+        found += _weights(source, compiled, name, before)
+        found += _registers(source, compiled, name, before, after)
+    return found
+
+
+def _weights(source: Program, compiled: Program, name: str, neuron: Neuron) -> Iterator[Rounded]:
+    gain = _values(neuron.voltage.gain, source).reshape(-1, 1)
+    for feeder in feeders(source, name):
+        wanted, got = _weight(source, feeder), _weight(compiled, feeder)
+        if wanted is None or got is None or wanted.type.shape != got.type.shape:
+            continue
+        element, scale = got.type.element, got.type.scale
+        if isinstance(element, Float) or isinstance(scale, tuple):
+            continue
+        floats = wanted.data * gain / scale
+        clipped = _clipped(floats, got.data, element)
+        distance = np.where(clipped, 0, np.abs(floats - got.data))
+        yield Rounded(
+            feeder, "weight", got.data.size, int(clipped.sum()), float(distance.max()), 0.5
+        )
+
+
+def _clipped(
+    floats: Floats, integers: npt.NDArray[np.generic], element: Int
+) -> npt.NDArray[np.bool_]:
+    low = (integers == element.low) & (floats < element.low)
+    high = (integers == element.high) & (floats > element.high)
+    return np.asarray(low | high)
+
+
+def _registers(
+    source: Program, compiled: Program, name: str, before: Neuron, after: Neuron
+) -> Iterator[Rounded]:
+    drives = [compiled.types[e.node] for e in compiled.by_name[name].inputs]
+    unit = after.voltage_scale(*drives)
+    if isinstance(unit, tuple) or before.fire is None or after.fire is None:
+        return
+    n = int(np.prod(before.shape))
+    step = unit * after.fire.unit
+    wanted = _values(before.fire.threshold, source) / step
+    got = _values(after.fire.threshold, compiled)
+    yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0)
+    if isinstance(before.voltage.decay, Factor) and isinstance(after.voltage.decay, MulShift):
+        decay = after.voltage.decay
+        wanted = (1 - _values(before.voltage.decay.alpha, source)) * 2**decay.bits
+        got = _values(decay.decay, compiled) + decay.offset
+        yield Rounded(name, "leak", got.size, 0, _farthest(wanted, got), 1.0)
+    step = unit * 2.0**after.voltage.bias_exponent
+    wanted, got = _values(before.voltage.bias, source) / step, _values(after.voltage.bias, compiled)
+    if wanted.any() or got.any():
+        yield Rounded(name, "bias", n, 0, _farthest(wanted, got), 0.5)
+
+
+def _farthest(wanted: Floats, got: Floats) -> float:
+    return float(np.abs(wanted - got).max())
+
+
+def _weight(program: Program, name: str) -> Const | None:
+    node = program.by_name.get(name)
+    op = node.op if node else None
+    return program.consts[op.weight.name] if isinstance(op, Dense) else None
+
+
+def _values(param: Param, program: Program) -> Floats:
+    data = program.consts[param.name].data if isinstance(param, Ref) else np.asarray(param)
+    return data.astype(np.float64)
