@@ -250,7 +250,13 @@ def test_a_silent_layer_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     deaf = with_fields(op, fire=with_fields(op.fire, threshold=131071))
     program = artifact.program.with_ops({"lif2": deaf})
     spikes = {n: s * (n != "lif2") for n, s in artifact.golden.spikes.items()}
-    silent = replace(artifact, program=program, golden=replace(artifact.golden, spikes=spikes))
+    silent = replace(
+        artifact,
+        program=program,
+        golden=replace(artifact.golden, spikes=spikes),
+        # without its source: the changed threshold would be found before the silence
+        provenance=with_fields(artifact.provenance, source="gone.pt"),
+    )
     monkeypatch.setattr(verification, "run_lava", Device(program))
     result = verify(silent, 4)
     assert all(c.identical for c in result.checked)
