@@ -211,11 +211,12 @@ def _by_layer(program: Program, spikes: Mapping[str, Array], events: Array) -> d
     """``spikes`` in the program's order; BadFile if they are of other layers or shapes."""
     if set(spikes) != set(program.neurons):
         raise BadFile("the golden vectors are of other layers than the program's")
-    for name, record in spikes.items():
+    ordered = {name: spikes[name] for name in program.neurons}  # safetensors has no order
+    for name, record in ordered.items():
         wanted = (*events.shape[:2], *program.types[name].shape)
         if record.shape != wanted:
             raise BadFile(f"golden spikes of shape {record.shape}, not {wanted}", where=name)
-    return {name: spikes[name] for name in program.neurons}
+    return ordered
 
 
 def _equal(a: Mapping[str, Array], b: Mapping[str, Array]) -> bool:

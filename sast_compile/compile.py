@@ -58,7 +58,7 @@ def compile_model(
     ``contract`` states the discretisation of a NIR graph that carries none; ``stop_after`` names
     the last pass to run. Raises CompileError, saying where, what, and the way out.
     """
-    if bits not in BITS:
+    if not isinstance(bits, int) or bits not in BITS:
         raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
     target_text = read_target_text(target)
     chip = parse_target(target_text, target)
@@ -68,7 +68,7 @@ def compile_model(
     steps = lower(source.program, chip, options, stop_after)
     if stop_after is not None and stop_after != chip.passes[-1]:
         return Compiled(source, chip, steps, None)
-    program = steps[-1].program
+    program = _integer(steps[-1].program, chip)
     provenance = Provenance(
         source=source.path,
         source_sha256=source.sha256,
@@ -93,6 +93,18 @@ def lower(
         if name == stop_after:
             break
     return tuple(steps)
+
+
+def _integer(program: Program, target: Target) -> Program:
+    """``program``, if every population computes in integers."""
+    for name, neuron in program.neurons.items():
+        if neuron.is_float:
+            raise CompileError(
+                f"is still a float neuron after {target.name}'s passes",
+                where=name,
+                hint=f"its list lacks one of {', '.join(PASSES)}",
+            )
+    return program
 
 
 def _check_names(target: Target, stop_after: str | None) -> None:

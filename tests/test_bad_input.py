@@ -31,6 +31,8 @@ from safetensors import numpy as safetensors_numpy
 from small_nets import write_graph, write_model
 
 from sast_compile.artifact import artifact_bytes, save_artifact
+from sast_compile.compile import compile_model
+from sast_compile.errors import CompileError
 from sast_compile.target import read_target_text
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(200))
@@ -338,3 +340,12 @@ def test_the_command_itself_prints_one_line(here: Path) -> None:
     ended = as_process("model.nir", cwd=here)
     assert (ended.code, ended.message) == (1, "model.nir: is no HDF5 file, so no NIR graph")
     assert files(here) == before
+
+
+def test_a_target_whose_passes_leave_floats_writes_nothing(tmp_path: Path) -> None:
+    text = read_target_text("loihi2")
+    begin, end = text.index("passes = ["), text.index("oracles")
+    chip = tmp_path / "half.toml"
+    chip.write_text(text[:begin] + 'passes = ["fold_scales"]\n' + text[end:], encoding="utf-8")
+    with pytest.raises(CompileError, match="still a float neuron after loihi2's passes"):
+        compile_model(write_model(tmp_path / "net.pt"), str(chip))

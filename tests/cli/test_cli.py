@@ -236,7 +236,7 @@ def test_compile_and_verify_as_a_user_does_with_unicode_and_spaces(tmp_path: Pat
     compiled = as_process("net [1] é.nir", cwd=folder)
     assert (compiled.code, compiled.err) == (0, "")
     assert "wrote net__1__é.loihi2.8b.sast" in compiled.out
-    proven = as_process("verify", "--json", cwd=folder)
+    proven = as_process("verify", "--json", "--samples", 10, cwd=folder)
     assert (proven.code, proven.err) == (0, "")
     found = json.loads(proven.out)
     assert found["verdict"] == "proven"
