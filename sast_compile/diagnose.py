@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from sast_compile.compare import Difference
-from sast_compile.ir.ops import Add, Dense, Flatten, Input
+from sast_compile.ir.conv import geometry, synapses
+from sast_compile.ir.ops import Add, Conv2d, Flatten, Input, Projection
 from sast_compile.ir.program import Edge, Program
 from sast_compile.ir.types import Array
 from sast_compile.trace import Trace
@@ -33,14 +35,14 @@ def inputs_seen(
     seen: list[Seen] = []
     for projection, edge in _projections(program, node.inputs):
         op = program.by_name[projection].op
-        assert isinstance(op, Dense)
+        assert isinstance(op, Projection)
         lag = program.start_of(difference.layer) - program.start_of(edge.node)  # the chip's own
         column = difference.step - (edge.delay - lag)
         if column < 0:
             continue
         source, values = _values(program, trace, events, edge.node)
         shape = values.shape[2:]
-        row = program.consts[op.weight.name].data[neuron]
+        row = _weights(program, projection, op, neuron)
         flat = values[difference.sample, column].ravel()
         for index in np.flatnonzero(flat):
             at = tuple(int(i) for i in np.unravel_index(index, shape))
@@ -48,15 +50,30 @@ def inputs_seen(
     return seen
 
 
+def _weights(program: Program, name: str, op: Projection, neuron: int) -> Array:
+    """The weight of ``neuron`` for every element of the projection's input; 0 outside a kernel."""
+    weight = program.consts[op.weight.name].data
+    if not isinstance(op, Conv2d):
+        row: Array = weight[neuron]
+        return row
+    shape = program.types[program.by_name[name].inputs[0].node].shape
+    target, source, kernel = synapses(op, geometry(op, shape, weight.shape))
+    row = np.zeros(math.prod(shape), weight.dtype)
+    mine = target == neuron
+    row[source[mine]] = weight.ravel()[kernel[mine]]
+    return row
+
+
 def _projections(program: Program, edges: tuple[Edge, ...]) -> list[tuple[str, Edge]]:
     """The projections behind ``edges``, and what each reads, with all the delays on the way."""
     found: list[tuple[str, Edge]] = []
     for edge in edges:
         source = program.by_name[edge.node]
-        if isinstance(source.op, (Add, Dense)):
-            inputs = tuple(Edge(e.node, e.delay + edge.delay) for e in source.inputs)
-            is_dense = isinstance(source.op, Dense)
-            found += [(source.name, inputs[0])] if is_dense else _projections(program, inputs)
+        inputs = tuple(Edge(e.node, e.delay + edge.delay) for e in source.inputs)
+        if isinstance(source.op, Projection):
+            found.append((source.name, inputs[0]))
+        elif isinstance(source.op, Add):
+            found += _projections(program, inputs)
     return found
 
 

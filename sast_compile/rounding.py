@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.ir.neuron import Factor, MulShift, Param, Ref
-from sast_compile.ir.ops import Dense, Neuron
+from sast_compile.ir.ops import Neuron, Projection
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Const, Float, Int
 from sast_compile.passes.feeders import feeders
@@ -111,7 +111,7 @@ def _farthest(wanted: Floats, got: Floats) -> float:
 def _weight(program: Program, name: str) -> Const | None:
     node = program.by_name.get(name)
     op = node.op if node else None
-    return program.consts[op.weight.name] if isinstance(op, Dense) else None
+    return program.consts[op.weight.name] if isinstance(op, Projection) else None
 
 
 def _values(param: Param, program: Program) -> Floats:

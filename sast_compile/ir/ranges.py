@@ -17,8 +17,20 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import assert_never
 
+from sast_compile.ir.conv import convolve
 from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
-from sast_compile.ir.ops import Add, Consts, Dense, Flatten, Input, Join, Neuron, Terms, lookup
+from sast_compile.ir.ops import (
+    Add,
+    Consts,
+    Conv2d,
+    Dense,
+    Flatten,
+    Input,
+    Join,
+    Neuron,
+    Terms,
+    lookup,
+)
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Float
 
@@ -75,6 +87,8 @@ def reaches(program: Program, steps: int | None = None) -> dict[str, Reach]:
                 wires[node.name] = Range(xs[0].low.ravel(), xs[0].high.ravel())
             case Dense():
                 wires[node.name] = _projected(op, program.consts, xs[0])
+            case Conv2d():
+                wires[node.name] = _convolved(op, program.consts, xs[0])
             case Add():
                 wires[node.name] = reduce(add, xs)
             case Neuron():
@@ -103,6 +117,14 @@ def _projected(op: Dense, consts: Consts, x: Range) -> Range:
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
     low, high = positive @ x.low + negative @ x.high, positive @ x.high + negative @ x.low
     return Range(np.floor(low * 2.0**op.exponent), np.floor(high * 2.0**op.exponent))
+
+
+def _convolved(op: Conv2d, consts: Consts, x: Range) -> Range:
+    weight = lookup(op.weight, consts).data.astype(np.float64)
+    positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
+    low = convolve(op, x.low[None], positive) + convolve(op, x.high[None], negative)
+    high = convolve(op, x.high[None], positive) + convolve(op, x.low[None], negative)
+    return Range(np.floor(low[0] * 2.0**op.exponent), np.floor(high[0] * 2.0**op.exponent))
 
 
 def _population(op: Neuron, consts: Consts, xs: list[Range], steps: int | None) -> Reach:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from msgspec.structs import replace as with_fields
 
 from sast_compile.errors import Unsupported
-from sast_compile.ir.ops import Dense, Neuron, Op, Terms
+from sast_compile.ir.ops import Neuron, Op, Projection, Terms
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.target import Target
@@ -46,7 +46,7 @@ def _starts(program: Program, latency: int) -> dict[str, int]:
     for _ in range(len(starts) + 1):
         changed = False
         for node in program.nodes:
-            own = latency if isinstance(node.op, (Dense, Terms)) else 0
+            own = latency if isinstance(node.op, Projection | Terms) else 0
             for edge in node.inputs:
                 earliest = starts[edge.node] + own - edge.delay
                 if earliest > starts[node.name]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from sast_compile.errors import TargetLimit
 from sast_compile.ir.neuron import MulShift, Ref
-from sast_compile.ir.ops import Dense, Neuron
+from sast_compile.ir.ops import Neuron, Projection
 from sast_compile.ir.program import Program
 from sast_compile.ir.ranges import Reach, reaches
 from sast_compile.ir.types import Float
@@ -16,7 +18,7 @@ from sast_compile.target import Target
 def check_registers(program: Program, target: Target, options: Options) -> Lowered:
     """The same program; TargetLimit naming node, register, value and range if one is exceeded."""
     for node in program.nodes:
-        if isinstance(node.op, Dense):
+        if isinstance(node.op, Projection):
             _check_weights(program, node.name, node.op, target)
     found = reaches(program, options.steps)
     for name, neuron in program.neurons.items():
@@ -27,14 +29,16 @@ def check_registers(program: Program, target: Target, options: Options) -> Lower
     return Lowered(program, tuple(_note(n, op, found[n]) for n, op in program.neurons.items()))
 
 
-def _check_weights(program: Program, name: str, op: Dense, target: Target) -> None:
+def _check_weights(program: Program, name: str, op: Projection, target: Target) -> None:
     element = program.consts[op.weight.name].type.element
     if isinstance(element, Float):
         raise TargetLimit("weights are still floats", where=name)
     _within(name, "weight bits", element.bits, min(target.weights.bits), max(target.weights.bits))
-    exponent = op.exponent - (grid_of(target, element).top_bits - element.bits)
+    spare = grid_of(target, element).top_bits - element.bits
     weights = target.weights
-    _within(name, "weight exponent", exponent, weights.exponent_low, weights.exponent_high)
+    # the grid leaves its low bits 0: shifting the sum right by as many loses nothing
+    low = min(weights.exponent_low, -spare)
+    _within(name, "weight exponent", op.exponent - spare, low, weights.exponent_high)
 
 
 def _check_neuron(program: Program, name: str, op: Neuron, target: Target) -> None:
@@ -46,8 +50,8 @@ def _check_neuron(program: Program, name: str, op: Neuron, target: Target) -> No
             low, high = register.decay.low, register.decay.high
             _within(name, f"{key} decay", state.decay.decay, low, high)
     bias, high = op.voltage.bias, (1 << (target.bias.mantissa_bits - 1)) - 1
-    values = program.consts[bias.name].data.tolist() if isinstance(bias, Ref) else [bias]
-    for value in values:
+    data = program.consts[bias.name].data if isinstance(bias, Ref) else np.asarray(bias)
+    for value in (data.min().item(), data.max().item()):
         _within(name, "bias mantissa", value, -high - 1, high)
     exponents = target.bias.exponent_low, target.bias.exponent_high
     _within(name, "bias exponent", op.voltage.bias_exponent, *exponents)

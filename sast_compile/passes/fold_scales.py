@@ -6,7 +6,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from sast_compile.ir.neuron import Ref
-from sast_compile.ir.ops import Dense, Op
+from sast_compile.ir.ops import Op, Projection
 from sast_compile.ir.program import Program, used_consts
 from sast_compile.ir.types import Const
 from sast_compile.passes.feeders import feeders
@@ -26,7 +26,7 @@ def fold_scales(program: Program, target: Target, options: Options) -> Lowered:
         factor = program.consts[gain.name].data if isinstance(gain, Ref) else np.asarray(gain)
         for feeder in feeders(program, name):
             dense = program.by_name[feeder].op
-            assert isinstance(dense, Dense)
+            assert isinstance(dense, Projection)
             weight = program.consts[dense.weight.name]
             consts[dense.weight.name] = Const(weight.type, weight.data * factor.reshape(-1, 1))
         ops[name] = replace(neuron, voltage=replace(neuron.voltage, gain=1.0))

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from sast_compile.errors import CompileError, TargetLimit, Unsupported
 from sast_compile.ir.neuron import Factor, Fire, MulShift, Param, Ref, Reset, State
-from sast_compile.ir.ops import Dense, Neuron, Op
+from sast_compile.ir.ops import Neuron, Op, Projection
 from sast_compile.ir.program import Program, used_consts
 from sast_compile.ir.ranges import reaches
 from sast_compile.ir.types import Const, Int, TensorType
@@ -87,7 +87,7 @@ def _folded(
     unit_of_a = 0.0
     for feeder in feeders(program, name):
         dense = program.by_name[feeder].op
-        assert isinstance(dense, Dense)
+        assert isinstance(dense, Projection)
         weight = program.consts[dense.weight.name].type
         if not isinstance(weight.element, Int) or isinstance(weight.scale, tuple):
             raise Unsupported("weights are not integers of one scale yet", where=feeder)

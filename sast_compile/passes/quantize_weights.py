@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.errors import TargetLimit
-from sast_compile.ir.ops import Dense
+from sast_compile.ir.ops import Projection
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Const, Float, Int, TensorType
 from sast_compile.passes.feeders import feeders
@@ -73,7 +73,7 @@ def _squared_error(weights: npt.NDArray[np.float64], element: Int, scale: float)
 
 
 def _float_weights(program: Program, names: list[str]) -> dict[str, npt.NDArray[np.float64]]:
-    refs = [op.weight.name for n in names if isinstance(op := program.by_name[n].op, Dense)]
+    refs = [op.weight.name for n in names if isinstance(op := program.by_name[n].op, Projection)]
     consts = {ref: program.consts[ref] for ref in refs}
     return {ref: c.data for ref, c in consts.items() if isinstance(c.type.element, Float)}
 

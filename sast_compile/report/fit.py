@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sast_compile.ir.ops import Dense
+from sast_compile.ir.ops import Projection
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Int
 from sast_compile.passes.feeders import feeders
@@ -49,7 +49,7 @@ def _layer(program: Program, name: str, target: Target) -> LayerFit:
     refs = [
         op.weight.name
         for feeder in feeders(program, name)
-        if isinstance(op := program.by_name[feeder].op, Dense)
+        if isinstance(op := program.by_name[feeder].op, Projection)
     ]
     weights = [program.consts[ref] for ref in refs]
     elements = [w.type.element for w in weights]

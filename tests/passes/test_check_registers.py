@@ -93,8 +93,8 @@ def test_without_a_proof_the_note_says_which_state() -> None:
     ("program", "message"),
     [
         (with_weights(9), "fc1: weight bits 9 lies outside 1..8"),
-        (with_exponent(-1), "fc1: weight exponent -1 lies outside 0..7"),
-        (with_exponent(8), "fc1: weight exponent 8 lies outside 0..7"),
+        (with_exponent(-2), "fc1: weight exponent -2 lies outside -1..7"),
+        (with_exponent(8), "fc1: weight exponent 8 lies outside -1..7"),
         (with_threshold(0), "lif1: threshold 0 lies outside 1..131071"),
         (with_threshold(131072), "lif1: threshold 131072 lies outside 1..131071"),
         (with_voltage(decay=MulShift(decay=4096)), "lif1: v decay 4096 lies outside 0..4095"),
@@ -147,7 +147,7 @@ def test_floats_are_refused() -> None:
     with pytest.raises(TargetLimit, match=r"^fc1: weights are still floats"):
         lowered(program, ["check_registers"])
     quantized = lowered(program, ["quantize_weights"]).program
-    with pytest.raises(TargetLimit, match=r"^fc1: weight exponent -1 lies outside 0..7"):
+    with pytest.raises(TargetLimit, match=r"^lif1: is still a float neuron"):
         lowered(quantized, ["check_registers"])
     whole = replace(quantized.by_name["fc1"].op, exponent=1)
     other = replace(quantized.by_name["fc2"].op, exponent=0)

@@ -15,8 +15,9 @@ from typing_extensions import assert_never
 
 from sast_compile.backends.reference.equations import Values, neuron_step, numbers, shift
 from sast_compile.errors import CompileError
+from sast_compile.ir.conv import convolve
 from sast_compile.ir.neuron import State
-from sast_compile.ir.ops import Add, Dense, Flatten, Input, Join, Neuron, Terms
+from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Join, Neuron, Terms
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.ir.types import Float, TensorType, int_holding, scale_column, storage
 from sast_compile.trace import Layer, Tally, Trace
@@ -110,6 +111,8 @@ class _Machine:
                 return xs[0].reshape(self.samples, -1)
             case Dense():
                 return shift(xs[0] @ numbers(op.weight, consts).T, op.exponent)
+            case Conv2d():
+                return shift(convolve(op, xs[0], numbers(op.weight, consts)), op.exponent)
             case Terms():
                 weight = numbers(op.weight, consts)
                 return shift(xs[0][:, :, None] * weight.T, op.exponent)

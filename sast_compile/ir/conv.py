@@ -1,0 +1,87 @@
+"""Two-dimensional convolution: its geometry, and the same map as a list of synapses.
+
+Layout is channels, rows, columns (CYX). As in torch and NIR the kernel is not flipped
+(cross-correlation): ``y[o, r, c] = sum_{i,j,k} W[o, i, j, k] x[i, s r + d j - p, s c + d k - p]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.errors import TypeMismatch
+
+if TYPE_CHECKING:
+    from sast_compile.ir.ops import Conv2d
+
+Integers = npt.NDArray[np.int64]
+
+
+class Geometry(NamedTuple):
+    """Shapes of one convolution: input (C, Y, X), kernel (O, C / groups, J, K), output."""
+
+    input: tuple[int, int, int]
+    kernel: tuple[int, int, int, int]
+    output: tuple[int, int, int]
+
+
+def geometry(op: Conv2d, x: tuple[int, ...], weight: tuple[int, ...]) -> Geometry:
+    """The geometry of ``op`` on an input of shape ``x``; TypeMismatch saying what does not fit."""
+    if len(x) != 3 or len(weight) != 4:
+        raise TypeMismatch(f"a convolution of weight {weight} does not fit an input {x}: (C, Y, X)")
+    outputs, per_group = weight[:2]
+    if x[0] != per_group * op.groups or outputs % op.groups:
+        raise TypeMismatch(
+            f"{x[0]} channels to {outputs} in {op.groups} groups do not fit a weight {weight}"
+        )
+    spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight[2:], strict=True)]
+    padded = [n + before + after for n, (before, after) in zip(x[1:], op.padding, strict=True)]
+    sizes = [(n - span) // s + 1 for n, span, s in zip(padded, spans, op.stride, strict=True)]
+    if any(n < span for n, span in zip(padded, spans, strict=True)):
+        raise TypeMismatch(f"a kernel spanning {spans} is larger than the padded input {padded}")
+    rows, columns = sizes
+    return Geometry(
+        (x[0], x[1], x[2]), (outputs, per_group, weight[2], weight[3]), (outputs, rows, columns)
+    )
+
+
+class Synapses(NamedTuple):
+    """A linear map as synapses: ``y[target] += weight x[source]``, flat indices in C order."""
+
+    target: Integers
+    source: Integers
+    kernel: Integers  # flat index of the weight; equal ones share it
+
+
+def synapses(op: Conv2d, shape: Geometry) -> Synapses:
+    """Every synapse of the convolution that lies inside the input; borders have fewer."""
+    outputs, per_group, height, width = shape.kernel
+    _, rows, columns = shape.output
+    axes = np.meshgrid(
+        *(np.arange(n) for n in (outputs, rows, columns, per_group, height, width)), indexing="ij"
+    )
+    o, r, c, i, j, k = (a.ravel() for a in axes)
+    y = op.stride[0] * r + op.dilation[0] * j - op.padding[0][0]
+    x = op.stride[1] * c + op.dilation[1] * k - op.padding[1][0]
+    channel = o // (outputs // op.groups) * per_group + i
+    inside = (y >= 0) & (y < shape.input[1]) & (x >= 0) & (x < shape.input[2])
+    target = np.ravel_multi_index((o, r, c), shape.output)
+    kernel = np.ravel_multi_index((o, i, j, k), shape.kernel)
+    source = (channel * shape.input[1] + y) * shape.input[2] + x
+    return Synapses(target[inside], source[inside], kernel[inside])
+
+
+def convolve(op: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The convolution of ``x`` (samples, C, Y, X), in the arithmetic of its arrays."""
+    padded = np.pad(x, ((0, 0), (0, 0), *op.padding))
+    spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
+    windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
+    samples, channels, rows, columns, *kernel = windows.shape
+    grouped = windows.reshape(samples, op.groups, channels // op.groups, rows, columns, *kernel)
+    filters = weight.reshape(op.groups, -1, *weight.shape[1:])
+    summed = np.einsum("ngcyxjk,gocjk->ngoyx", grouped, filters)
+    result: npt.NDArray[Any] = summed.reshape(samples, -1, rows, columns)
+    return result
