@@ -5,6 +5,7 @@ No Lava is imported here. What cannot be held exactly is refused, with the node 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -14,7 +15,8 @@ import numpy.typing as npt
 
 from sast_compile.backends.lava.registers import Population, population
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.ops import Add, Dense, Flatten, Input, Neuron, lookup, row_bounds
+from sast_compile.ir.conv import geometry, synapses
+from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, lookup, row_bounds
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.ir.types import SPIKE, Const, Int
 
@@ -22,7 +24,7 @@ SignMode: TypeAlias = Literal["mixed", "excitatory"]
 
 CURRENT_LIMIT = 1 << 17  # |a_in| below it: (a_in << 6) stays inside u's 24 bits, and wraps once
 MESSAGE_BITS = 24  # the payload of a graded spike
-EXPONENT = (0, 7)
+LARGEST_EXPONENT = 7
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,22 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Projection:
-    """A stock Dense process: ``a_out(t+1) = (weights @ s_in(t)) << weight_exp``.
+class Matrix:
+    """A sparse matrix by its entries: ``values[i]`` at (``rows[i]``, ``columns[i]``)."""
 
-    Clipping and truncating to ``num_weight_bits`` in ``sign_mode`` is the identity on ``weights``.
+    shape: tuple[int, int]
+    rows: npt.NDArray[np.int64]
+    columns: npt.NDArray[np.int64]
+    values: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A stock Dense or Sparse process: ``a_out(t+1) = (weights @ s_in(t)) << weight_exp``.
+
+    A `Matrix` is for Sparse: a convolution, unrolled. A negative exponent shifts the sum right and
+    loses nothing, because the weights are multiples of ``2^-weight_exp``. Clipping and truncating
+    to ``num_weight_bits`` in ``sign_mode`` is the identity on ``weights``.
     ``lateral``: source and target compute the same column of a sample, so the buffered current of
     the last column must be cleared before the next sample begins.
     """
@@ -50,7 +64,7 @@ class Projection:
     name: str
     source: str
     target: str
-    weights: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.int32] | Matrix
     weight_exp: int
     num_weight_bits: int
     sign_mode: SignMode
@@ -102,7 +116,7 @@ def _source(node: Node) -> Source:
 
 
 def _projections(program: Program, target: str) -> list[Projection]:
-    """The Dense processes that drive ``target``, which Lava sums."""
+    """The processes that drive ``target``, which Lava sums."""
     (edge,) = program.by_name[target].inputs
     low = high = np.zeros(1, np.int64)
     projections = []
@@ -126,7 +140,7 @@ def _terms(program: Program, edge: Edge, target: str) -> Iterator[tuple[Node, in
     """The projections whose sum is the value of ``edge``, and the delay behind each."""
     node = program.by_name[edge.node]
     match node.op:
-        case Dense():
+        case Dense() | Conv2d():
             yield node, edge.delay
         case Add() | Flatten():
             for inner in node.inputs:
@@ -200,26 +214,36 @@ def _projection(
 
     lava-nc 0.10, weightutils.truncate_weights clears the low 8 - b (+ 1 if mixed) bits.
     """
-    assert isinstance(node.op, Dense)
+    assert isinstance(node.op, (Dense, Conv2d))
     weight = lookup(node.op.weight, program.consts)
     bits, signed = _weight_bits(node.name, weight)
     step = (9 if signed else 8) - bits
     exponent = node.op.exponent - step
-    if not EXPONENT[0] <= exponent <= EXPONENT[1]:
+    if node.op.exponent < 0 or exponent > LARGEST_EXPONENT:
         raise TargetLimit(
             f"exponent {node.op.exponent} with {weight.type.element} weights is a weight exponent"
-            f" of {exponent}; Loihi's safe ones are {EXPONENT[0]}..{EXPONENT[1]}",
+            f" of {exponent}; exact on every Loihi are {-step}..{LARGEST_EXPONENT}",
             where=node.name,
-            hint=f"an exponent of {step}..{step + EXPONENT[1]} fits {weight.type.element} weights",
+            hint=f"an exponent of 0..{step + LARGEST_EXPONENT} fits {weight.type.element} weights",
         )
     stored = weight.data.astype(np.int32) << step
     stored.flags.writeable = False
+    weights = stored if isinstance(node.op, Dense) else _unrolled(program, node, stored)
     sign_mode: SignMode = "mixed" if signed else "excitatory"
     origin = program.by_name[source]
     message_bits = _source(origin).message_bits if isinstance(origin.op, Input) else 0
     return Projection(
-        node.name, source, target, stored, exponent, bits, sign_mode, message_bits, lateral
+        node.name, source, target, weights, exponent, bits, sign_mode, message_bits, lateral
     )
+
+
+def _unrolled(program: Program, node: Node, kernel: npt.NDArray[np.int32]) -> Matrix:
+    """The convolution as a matrix over elements in C order; Lava's Conv has no weight exponent."""
+    assert isinstance(node.op, Conv2d)
+    shape = geometry(node.op, program.types[node.inputs[0].node].shape, kernel.shape)
+    rows, columns, weights = synapses(node.op, shape)
+    sizes = math.prod(shape.output), math.prod(shape.input)
+    return Matrix(sizes, rows, columns, kernel.ravel()[weights])
 
 
 def _weight_bits(dense: str, weight: Const) -> tuple[int, bool]:
@@ -236,8 +260,8 @@ def _weight_bits(dense: str, weight: Const) -> tuple[int, bool]:
 
 
 def _bounds(program: Program, dense: Node) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Per neuron: the least and the greatest current of ``dense``."""
-    assert isinstance(dense.op, Dense)
+    """Per neuron (of a convolution, per channel): the least and greatest current of ``dense``."""
+    assert isinstance(dense.op, (Dense, Conv2d))
     element = program.types[dense.inputs[0].node].element
     assert isinstance(element, Int)
     low, high = row_bounds(lookup(dense.op.weight, program.consts), element)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,15 @@ import numpy as np
 import numpy.typing as npt
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
-from lava.proc.dense.process import Dense
 from lava.proc.io.source import RingBuffer
-from lava.proc.lif.process import LIFReset
-from lava.utils.weightutils import SignMode
 
-from sast_compile.backends.lava.graph import Projection
+from sast_compile.backends.lava.graph import Matrix, Projection
 from sast_compile.backends.lava.jobs import Job, record_path
-from sast_compile.backends.lava.processes.dense_reset import DenseReset
 from sast_compile.backends.lava.processes.recorder import SpikeRecorder, StateRecorder
-from sast_compile.backends.lava.registers import Population
+from sast_compile.backends.lava.stock import dense_process, lif_process
 from sast_compile.backends.lava.timings import Timings
 from sast_compile.errors import BackendUnavailable
 
-SIGN_MODES = {"mixed": SignMode.MIXED, "excitatory": SignMode.EXCITATORY}
 POLL = 0.002  # seconds between two looks at whether the run is over
 
 
@@ -81,63 +77,40 @@ def _columns(jobs: Sequence[Job]) -> npt.NDArray[np.int32]:
 
 def _place(source: Any, index: int, one: Job, slices: Mapping[str, slice], folder: Path) -> None:
     """Makes and connects the processes of one job."""
-    lifs = {p.name: _lif(p, one.steps) for p in one.graph.populations}
+    lifs = {p.name: lif_process(p, one.steps) for p in one.graph.populations}
     starts = {p.name: p.start for p in one.graph.populations}
     width = source.s_out.shape[0]
     for projection in one.graph.projections:
         piece = slices.get(projection.source)
         start = starts[projection.target]
-        dense = _dense(projection, width, piece, start, one.steps)
-        (source if piece else lifs[projection.source]).s_out.connect(dense.s_in)
-        dense.a_out.connect(lifs[projection.target].a_in)
+        dense = dense_process(_widened(projection, width, piece), one.steps, start + 1)
+        (source if piece else lifs[projection.source]).s_out.flatten().connect(dense.s_in)
+        current_in = lifs[projection.target].a_in
+        dense.a_out.reshape(current_in.shape).connect(current_in)
     for name in one.recorded:
         _record(lifs[name], one, starts[name], record_path(folder, index, name))
 
 
-def _lif(population: Population, steps: int) -> Any:
-    """The stock process; it clears u and v before the dynamics of a sample's column 0."""
-    return LIFReset(
-        shape=population.shape,
-        du=population.du,
-        dv=population.dv,
-        vth=population.vth,
-        bias_mant=population.bias_mant,
-        bias_exp=population.bias_exp,
-        reset_interval=steps,
-        reset_offset=_phase(population.start, steps),
-        name=population.name,
-    )
-
-
-def _dense(projection: Projection, width: int, piece: slice | None, start: int, steps: int) -> Any:
-    """The stock process, and within a layer the one that clears its buffer between samples."""
+def _widened(projection: Projection, width: int, piece: slice | None) -> Projection:
+    """The same projection from the shared source, where its own input is the columns ``piece``."""
+    if piece is None:
+        return projection
     weights = projection.weights
-    if piece is not None:
-        padded = np.zeros((weights.shape[0], width), np.int32)
-        padded[:, piece] = weights
-        weights = padded
-    held = {
-        "weights": weights,
-        "weight_exp": projection.weight_exp,
-        "num_weight_bits": projection.num_weight_bits,
-        "sign_mode": SIGN_MODES[projection.sign_mode],
-        "num_message_bits": projection.message_bits,
-        "name": projection.name,
-    }
-    if not projection.lateral:
-        return Dense(**held)
-    return DenseReset(reset_interval=steps, reset_offset=_phase(start, steps), **held)
-
-
-def _phase(start: int, steps: int) -> int:
-    """``step % steps`` of column 0 of a sample: it is computed in step ``n steps + start + 1``."""
-    return (start + 1) % steps
+    if isinstance(weights, Matrix):
+        shape = (weights.shape[0], width)
+        return replace(
+            projection,
+            weights=replace(weights, shape=shape, columns=weights.columns + piece.start),
+        )
+    padded = np.zeros((weights.shape[0], width), np.int32)
+    padded[:, piece] = weights
+    return replace(projection, weights=padded)
 
 
 def _record(lif: Any, one: Job, start: int, path: Path) -> None:
     kind = StateRecorder if one.record == "states" else SpikeRecorder
-    neurons = int(np.prod(lif.s_out.shape))
-    recorder = kind(neurons=neurons, first=start + 1, count=one.samples * one.steps, path=str(path))
+    count = one.samples * one.steps
+    recorder = kind(shape=lif.s_out.shape, first=start + 1, count=count, path=str(path))
     lif.s_out.connect(recorder.s_in)
     if one.record == "states":
         recorder.u.connect_var(lif.u)

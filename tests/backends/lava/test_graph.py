@@ -177,9 +177,9 @@ def test_a_register_may_be_an_array_of_one_value_but_not_of_two() -> None:
 @pytest.mark.parametrize(
     ("registers", "words"),
     [
-        ({"exponent": 0}, "weight exponent of -1"),
+        ({"exponent": -1}, "weight exponent of -2"),
         ({"exponent": 9}, "weight exponent of 8"),
-        ({"bits": 4, "exponent": 4}, "an exponent of 5..12 fits s4 weights"),
+        ({"bits": 4, "exponent": 13}, "an exponent of 0..12 fits s4 weights"),
         ({"bits": 9}, "its weights have 9 bits, a Loihi synapse holds 8"),
     ],
 )

@@ -18,21 +18,21 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 
 class SpikeRecorder(AbstractProcess):  # type: ignore[misc]  # Lava has no types
-    """Writes ``path`` (.npz): ``spikes`` as uint8 (count, neurons), from step ``first`` on."""
+    """Writes ``path`` (.npz): ``spikes`` as uint8 (count, *shape), from step ``first`` on."""
 
-    def __init__(self, *, neurons: int, first: int, count: int, path: str) -> None:
-        super().__init__(neurons=neurons, first=first, count=count, path=path)
-        self.s_in = InPort(shape=(neurons,))
+    def __init__(self, *, shape: tuple[int, ...], first: int, count: int, path: str) -> None:
+        super().__init__(shape=shape, first=first, count=count, path=path)
+        self.s_in = InPort(shape=shape)
 
 
 class StateRecorder(AbstractProcess):  # type: ignore[misc]
     """Writes what `SpikeRecorder` does, and ``u`` and ``v`` after each step as int32."""
 
-    def __init__(self, *, neurons: int, first: int, count: int, path: str) -> None:
-        super().__init__(neurons=neurons, first=first, count=count, path=path)
-        self.s_in = InPort(shape=(neurons,))
-        self.u = RefPort(shape=(neurons,))
-        self.v = RefPort(shape=(neurons,))
+    def __init__(self, *, shape: tuple[int, ...], first: int, count: int, path: str) -> None:
+        super().__init__(shape=shape, first=first, count=count, path=path)
+        self.s_in = InPort(shape=shape)
+        self.u = RefPort(shape=shape)
+        self.v = RefPort(shape=shape)
 
 
 class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
@@ -43,7 +43,7 @@ class PyRecorder(PyLoihiProcessModel):  # type: ignore[misc]
 
     def __init__(self, proc_params) -> None:  # type: ignore[no-untyped-def]
         super().__init__(proc_params)
-        shape = (proc_params["count"], proc_params["neurons"])
+        shape = (proc_params["count"], *proc_params["shape"])
         self.kept: dict[str, Any] = {name: np.zeros(shape, kind) for name, kind in self.names}
 
     def in_window(self) -> bool:

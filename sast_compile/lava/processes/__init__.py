@@ -1,0 +1,1 @@
+"""Lava Processes and their models, and nothing else: Lava executes every module of this folder."""
