@@ -1,0 +1,253 @@
+"""A lava-dl network (`.net`, HDF5) as an integer program: its integers as they are.
+
+What the keys mean is what lava-dl's netx makes of them (lava.lib.dl.netx.hdf5, NetDict): a layer is
+a projection and a population with ``du = iDecay - 1``, ``dv = vDecay``, ``vth = vThMant`` and the
+bias, in weight units, shifted left by 6. Convolution kernels are stored unflipped, (outputs,
+inputs, rows, columns, 1), and a flatten runs channels, rows, columns.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.errors import BadFile, CompileError, Unsupported
+from sast_compile.ir.neuron import Clamp, Fire, MulShift, Param, Ref, Reset, State
+from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Neuron, Op
+from sast_compile.ir.program import Edge, Node, Program, check
+from sast_compile.ir.types import Const, Int, TensorType, int_holding
+
+Integers: TypeAlias = npt.NDArray[np.int64]
+
+SUPPORTED = ("input", "conv", "dense", "flatten")
+NEURONS = ("LOIHI", "CUBA")
+ALIGNMENT = 6  # of currents, bias and threshold: lava.proc.lif.models, act_shift and vth_shift
+U = Clamp(rule="wrap_once", low=-(2**23) + 1, high=2**23)
+V = Clamp(rule="saturate", low=-(2**23) + 1, high=2**23 - 1)
+
+
+def read_net(path: str | os.PathLike[str], name: str) -> Program:
+    """The integer program of a lava-dl network; zero latency, as slayer computes it.
+
+    Raises BadFile for anything but such a file, and Unsupported naming the layer and its type.
+    """
+    where = str(path)
+    if not Path(path).is_file():
+        raise BadFile("no such file", where=where)
+    if not h5py.is_hdf5(path):
+        raise BadFile("is no HDF5 file, so no lava-dl network", where=where)
+    try:
+        with h5py.File(path, "r") as file:
+            layers = _layers(file)
+    except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
+        raise BadFile(f"cannot be read as a lava-dl network: {error}", where=where) from None
+    return _Import(layers).program(name)
+
+
+Table: TypeAlias = Mapping[str, Any]
+
+
+def _layers(file: h5py.File) -> list[Table]:
+    group = file.get("layer")
+    if not isinstance(group, h5py.Group) or not len(group):
+        raise BadFile("has no layers", where=str(file.filename))
+    names = [str(i) for i in range(len(group))]
+    return [_table(group[name]) for name in names]
+
+
+def _table(group: h5py.Group) -> Table:
+    """The data sets of a layer by key, those of its neuron as ``neuron/KEY``."""
+    table: dict[str, Any] = {}
+    for key, item in group.items():
+        if isinstance(item, h5py.Group):
+            table |= {f"{key}/{inner}": value for inner, value in _table(item).items()}
+        else:
+            table[key] = item[()]
+    return table
+
+
+@dataclass
+class _Import:
+    """The layers on their way to nodes; the last node and its shape lead on."""
+
+    layers: list[Table]
+    nodes: list[Node] = field(default_factory=list)
+    consts: dict[str, Const] = field(default_factory=dict)
+    shape: tuple[int, ...] = ()
+
+    def program(self, name: str) -> Program:
+        for index, layer in enumerate(self.layers):
+            kind = _text(layer, "type", f"layer{index}")
+            if kind not in SUPPORTED:
+                raise Unsupported(
+                    f"a lava-dl layer of type {kind!r} is not supported",
+                    where=f"layer{index}",
+                    hint=f"supported: {', '.join(SUPPORTED)}",
+                )
+            if index == 0 and kind != "input":
+                self._spikes(_input_shape(layer))
+            getattr(self, f"_{kind}")(f"layer{index}", layer)
+        return check(Program(name, tuple(self.nodes), (self.nodes[-1].name,), self.consts))
+
+    def _spikes(self, shape: tuple[int, ...]) -> None:
+        self._append("input", Input(shape=shape))
+        self.shape = shape
+
+    def _input(self, name: str, layer: Table) -> None:
+        """The events; a neuron of the input layer codes values outside the chip and is left out."""
+        self._spikes(_sizes(layer, "shape", name))
+
+    def _flatten(self, name: str, layer: Table) -> None:
+        self._append(name, Flatten())
+        self.shape = (int(np.prod(self.shape)),)
+
+    def _conv(self, name: str, layer: Table) -> None:
+        weight = _whole(layer, "weight", name)
+        if weight.ndim != 5 or weight.shape[4] != 1:
+            raise BadFile(f"weight of shape {weight.shape} is no 2-D kernel", where=name)
+        pads = _pair(layer, "padding", name)
+        ref, exponent = self._weight(name, weight[..., 0])
+        op = Conv2d(
+            weight=ref,
+            exponent=exponent,
+            stride=_pair(layer, "stride", name),
+            padding=((pads[0], pads[0]), (pads[1], pads[1])),
+            dilation=_pair(layer, "dilation", name),
+            groups=int(np.asarray(layer.get("groups", 1)).flat[0]),
+        )
+        self._project(name, op, layer)
+
+    def _dense(self, name: str, layer: Table) -> None:
+        if "delay" in layer and np.any(np.asarray(layer["delay"]) != 0):
+            raise Unsupported("a delay per axon is not supported yet", where=name)
+        if len(self.shape) != 1:
+            self._flatten(f"{name}.flat", layer)
+        weight = _whole(layer, "weight", name)
+        ref, exponent = self._weight(name, weight.reshape(len(weight), -1))
+        self._project(name, Dense(weight=ref, exponent=exponent), layer)
+
+    def _weight(self, name: str, weight: Integers) -> tuple[Ref, int]:
+        """The weights without the powers of two that all share, and the exponent that has them."""
+        shared = int(np.bitwise_or.reduce(np.abs(weight), axis=None))
+        exponent = (shared & -shared).bit_length() - 1 if shared else 0
+        weight = weight >> exponent
+        element = int_holding(min(int(weight.min()), -1), int(weight.max()))
+        self.consts[f"{name}.weight"] = Const(TensorType(weight.shape, element), weight)
+        return Ref(f"{name}.weight"), exponent
+
+    def _project(self, name: str, op: Dense | Conv2d, layer: Table) -> None:
+        x = TensorType(self.shape, Int(1, signed=False))
+        shape = op.result(self.consts, x).shape
+        self._append(f"{name}.current", op)
+        self._append(name, _neuron(name, layer, shape, self.consts))
+        self.shape = shape
+
+    def _append(self, name: str, op: Op) -> None:
+        inputs = (Edge(self.nodes[-1].name),) if self.nodes else ()
+        self.nodes.append(Node(name, op, inputs))
+
+
+def _neuron(name: str, layer: Table, shape: tuple[int, ...], consts: dict[str, Const]) -> Neuron:
+    kind = _text(layer, "neuron/type", name)
+    if kind not in NEURONS:
+        raise Unsupported(
+            f"a {kind!r} neuron is not supported", where=name, hint=f"{', '.join(NEURONS)} are"
+        )
+    for key, plain in (("wgtExp", 0), ("refDelay", 1), ("gradedSpike", 0)):
+        if int(np.asarray(layer.get(f"neuron/{key}", plain)).flat[0]) != plain:
+            raise Unsupported(f"neuron/{key} other than {plain} is not supported", where=name)
+    return Neuron(
+        shape=shape,
+        synapses=(
+            State(
+                decay=MulShift(decay=_number(layer, "neuron/iDecay", name) - 1, offset=1),
+                gain=1 << ALIGNMENT,
+                clamp=U,
+            ),
+        ),
+        voltage=State(
+            decay=MulShift(decay=_number(layer, "neuron/vDecay", name)),
+            bias=_bias(name, layer, shape, consts),
+            bias_exponent=ALIGNMENT,
+            clamp=V,
+        ),
+        fire=Fire(
+            compare=">", threshold=_number(layer, "neuron/vThMant", name), unit=1 << ALIGNMENT
+        ),
+        reset=Reset(kind="zero"),
+    )
+
+
+def _bias(name: str, layer: Table, shape: tuple[int, ...], consts: dict[str, Const]) -> Param:
+    """One bias per neuron; a convolution's is one per channel."""
+    if "bias" not in layer:
+        return 0
+    bias = _whole(layer, "bias", name).ravel()
+    if bias.size not in (1, shape[0], int(np.prod(shape))):
+        raise BadFile(f"{bias.size} biases for neurons of shape {shape}", where=name)
+    if bias.size == shape[0]:
+        bias = bias.reshape(-1, *(1,) * (len(shape) - 1))
+    spread = np.broadcast_to(bias if bias.size != np.prod(shape) else bias.reshape(shape), shape)
+    if not spread.any():
+        return 0
+    element = int_holding(min(int(spread.min()), -1), int(spread.max()))
+    consts[f"{name}.bias"] = Const(TensorType(shape, element), spread)
+    return Ref(f"{name}.bias")
+
+
+def _input_shape(layer: Table) -> tuple[int, ...]:
+    """The shape of the events, where the file has no input layer."""
+    if "inFeatures" in layer:
+        return (int(layer["inFeatures"]),)
+    weight = np.asarray(layer.get("weight", ()))
+    if weight.ndim == 2:
+        return (int(weight.shape[1]),)
+    raise BadFile("has no input layer, so the shape of the events is unknown", where="layer0")
+
+
+def _text(layer: Table, key: str, where: str) -> str:
+    value = np.asarray(layer.get(key, b"")).ravel()
+    if not value.size or not isinstance(value[0], (bytes, str)) or not value[0]:
+        raise BadFile(f"has no text {key}", where=where)
+    first = value[0]
+    return first.decode("ascii", "replace") if isinstance(first, bytes) else str(first)
+
+
+def _whole(layer: Table, key: str, where: str) -> Integers:
+    """The data set as integers; lava-dl stores them as floats."""
+    if key not in layer:
+        raise BadFile(f"has no {key}", where=where)
+    try:
+        data = np.asarray(layer[key], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BadFile(f"{key} is no array of numbers", where=where) from None
+    if not data.size or not np.isfinite(data).all() or (data != np.rint(data)).any():
+        raise CompileError(
+            f"{key} is not all integers",
+            where=where,
+            hint="export the network with lava-dl's quantisation (pre_hook_fx)",
+        )
+    return data.astype(np.int64)
+
+
+def _number(layer: Table, key: str, where: str) -> int:
+    data = _whole(layer, key, where).ravel()
+    if (data != data[0]).any():
+        raise Unsupported(f"{key} differs between neurons, not supported yet", where=where)
+    return int(data[0])
+
+
+def _sizes(layer: Table, key: str, where: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in _whole(layer, key, where).ravel())
+
+
+def _pair(layer: Table, key: str, where: str) -> tuple[int, int]:
+    values = _sizes(layer, key, where)
+    return (values[0], values[-1])
