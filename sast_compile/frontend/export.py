@@ -1,0 +1,246 @@
+"""Anybody's torch module as a NIR graph with its contract, checked against the module itself.
+
+The module is traced (torch.fx) down to torch's own layers and to neurons that `neuron_maps` knows.
+Then both run on ``sample_input``: the float program of the exported graph must give the module's
+own spikes in every population, step and sample. An export that is not the module is never written.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import nir
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from sast_compile.backends import reference
+from sast_compile.contract import METADATA_KEY, Contract, Discretised, Encoding
+from sast_compile.errors import CompileError, Unsupported
+from sast_compile.frontend.drive import spikes_of
+from sast_compile.frontend.neuron_maps import NeuronRule, known_neurons, rule_of
+from sast_compile.frontend.nir_to_ir import to_program
+from sast_compile.frontend.torch_to_nir import write_nir
+from sast_compile.ir.program import Program
+
+LAYERS = (nn.Flatten, nn.Linear, nn.Conv2d, nn.Identity, nn.Dropout)
+Shape: TypeAlias = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A module as NIR: the graph, its contract, the float program, and what the check compared."""
+
+    graph: nir.NIRGraph
+    contract: Contract
+    program: Program
+    spikes: Mapping[str, int]  # of the module on the sample input, by population
+
+
+def export(
+    module: nn.Module,
+    sample_input: Tensor,
+    dt: float,
+    path: str | None = None,
+    encoding: Encoding | None = None,
+) -> Exported:
+    """``module`` as NIR, written to ``path`` if it is given; its spikes are the graph's.
+
+    ``sample_input`` is (samples, steps, *shape) and must make every population fire; ``dt`` is the
+    length of a step in seconds, which frameworks that count in steps do not know. Raises
+    Unsupported listing every layer that could not be mapped, CompileError if the spikes differ.
+    """
+    if sample_input.ndim < 3:
+        raise CompileError(
+            f"the sample input is {tuple(sample_input.shape)}", hint="(samples, steps, *shape)"
+        )
+    traced = _trace(module)
+    contract = _contract(traced.rules, dt, encoding)
+    spikes = spikes_of(module, traced.rules, sample_input)
+    graph = _graph(traced, spikes, tuple(sample_input.shape[2:]), contract)
+    program = to_program(graph, contract, "exported")
+    _check(program, sample_input, spikes)
+    if path is not None:
+        write_nir(graph, path)
+    counts = {name: int(s.sum()) for name, s in spikes.items()}
+    return Exported(graph, contract, program, counts)
+
+
+@dataclass(frozen=True)
+class _Traced:
+    """The layers in order with their sources, and the rules of those that are neurons."""
+
+    sources: dict[str, list[str]]
+    layers: dict[str, nn.Module]
+    outputs: list[str]
+    rules: Mapping[str, NeuronRule]
+
+
+class _Tracer(fx.Tracer):
+    """Stops at torch's own layers and at known neurons; looks into everything else."""
+
+    def __init__(self, rules: Mapping[str, NeuronRule]) -> None:
+        super().__init__()
+        self.rules = rules
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        known = isinstance(m, LAYERS) or module_qualified_name in self.rules
+        return known or not list(m.children())
+
+
+def _trace(module: nn.Module) -> _Traced:
+    # before tracing, which turns parameters into proxies
+    found = {name: rule_of(layer, name) for name, layer in module.named_modules()}
+    rules = {name: rule for name, rule in found.items() if rule is not None}
+    try:
+        graph = _Tracer(rules).trace(_plain(module))
+    except Exception as error:  # fx raises whatever the module's own code meets
+        raise Unsupported(
+            f"the module cannot be traced: {error}",
+            hint="pass tensors through layers only; keep loops over time and states out of forward",
+        ) from None
+    values: dict[fx.Node, list[str]] = {}
+    traced = _Traced({}, {}, [], rules)
+    problems = [p for node in graph.nodes if (p := _visit(module, node, values, traced))]
+    if problems:
+        raise Unsupported("; ".join(problems), hint=f"known neurons: {', '.join(known_neurons())}")
+    return traced
+
+
+def _plain(module: nn.Module) -> nn.Module:
+    """Containers that only chain their children, as norse's SequentialState, as nn.Sequential."""
+    if not isinstance(module, nn.Sequential):
+        return module
+    return nn.Sequential(OrderedDict((n, _plain(child)) for n, child in module.named_children()))
+
+
+def _visit(
+    module: nn.Module, node: fx.Node, values: dict[fx.Node, list[str]], traced: _Traced
+) -> str | None:
+    """Adds one traced node; returns what is wrong with it, or None."""
+    sources = [name for source in node.all_input_nodes for name in values.get(source, [])]
+    match node.op:
+        case "placeholder":
+            values[node] = [] if traced.sources.get("input") is not None else ["input"]
+            traced.sources.setdefault("input", [])
+        case "output":
+            traced.outputs.extend(sources)
+        case "call_module":
+            return _visit_layer(module, node, sources, values, traced)
+        case "call_function" if node.target in (operator.add, torch.add):
+            values[node] = sources
+        case "call_function" if node.target is operator.getitem and node.args[1] == 0:
+            values[node] = sources
+        case "call_function" if node.target is operator.getitem:
+            values[node] = []  # a state that is handed on
+        case _:
+            return f"{node.op} {node.target} cannot be exported"
+    return None
+
+
+def _visit_layer(
+    module: nn.Module,
+    node: fx.Node,
+    sources: list[str],
+    values: dict[fx.Node, list[str]],
+    traced: _Traced,
+) -> str | None:
+    name = str(node.target)
+    layer = module.get_submodule(name)
+    if isinstance(layer, (nn.Identity, nn.Dropout)):
+        values[node] = sources
+        return None
+    if name not in traced.rules and not isinstance(layer, LAYERS):
+        package = type(layer).__module__.split(".")[0]
+        return f"{name}: {package}.{type(layer).__name__} is not mapped"
+    if name in traced.sources:
+        return f"{name}: used twice"
+    traced.sources[name], traced.layers[name] = sources, layer
+    values[node] = [name]
+    return None
+
+
+def _contract(rules: Mapping[str, NeuronRule], dt: float, encoding: Encoding | None) -> Contract:
+    if not rules:
+        raise Unsupported("no spiking layer", hint=f"known: {', '.join(known_neurons())}")
+    manners = {(r.reset, r.reset_when, r.compare) for r in rules.values()}
+    if len(manners) > 1:
+        raise Unsupported(f"populations reset or compare differently: {sorted(manners)}")
+    reset, when, compare = manners.pop()
+    return Contract(
+        dt=dt,
+        leak="euler",
+        reset=reset,
+        reset_when=when,
+        compare=compare,
+        neurons={name: Discretised(rule.alpha, rule.gain) for name, rule in rules.items()},
+        encoding=encoding,
+    )
+
+
+def _graph(
+    traced: _Traced, spikes: Mapping[str, Tensor], shape: Shape, contract: Contract
+) -> nir.NIRGraph:
+    nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(shape))}
+    for name, layer in traced.layers.items():
+        if name in traced.rules:
+            nodes[name] = _neuron(traced.rules[name], tuple(spikes[name].shape[2:]), contract.dt)
+        else:
+            nodes[name] = _layer(name, layer, shape)
+    out = traced.outputs[0]
+    nodes["output"] = nir.Output(np.array(spikes[out].shape[2:] if out in spikes else shape))
+    edges = [(s, name) for name, sources in traced.sources.items() for s in sources]
+    edges += [(s, "output") for s in traced.outputs]
+    return nir.NIRGraph(nodes, edges, {METADATA_KEY: contract.to_json()}, type_check=False)
+
+
+def _layer(name: str, layer: nn.Module, shape: Shape) -> nir.NIRNode:
+    match layer:
+        case nn.Flatten():
+            return nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1)
+        case nn.Linear(bias=None):
+            return nir.Linear(_array(layer.weight))
+        case nn.Linear():
+            return nir.Affine(_array(layer.weight), _array(layer.bias))
+        case _:
+            raise Unsupported(f"{type(layer).__name__} is not exported yet", where=name)
+
+
+def _neuron(rule: NeuronRule, shape: Shape, dt: float) -> nir.NIRNode:
+    """NIR's LIF, or its IF where nothing leaks: gain = r dt / tau, and r dt."""
+    zero, threshold = np.zeros(shape), np.broadcast_to(rule.threshold, shape).copy()
+    if rule.alpha == 1:
+        return nir.IF(r=np.full(shape, rule.gain / dt), v_threshold=threshold, v_reset=zero)
+    tau = dt / (1 - rule.alpha)
+    r = np.full(shape, rule.gain * tau / dt)
+    return nir.LIF(
+        tau=np.full(shape, tau), r=r, v_leak=zero, v_threshold=threshold, v_reset=zero.copy()
+    )
+
+
+def _array(weight: Tensor) -> Any:
+    return weight.detach().cpu().double().numpy()
+
+
+def _check(program: Program, events: Tensor, spikes: Mapping[str, Tensor]) -> None:
+    """Raises unless the float program gives the module's own spikes, at least one per layer."""
+    trace = reference.run(program, events.numpy())
+    for name, own in spikes.items():
+        if not bool(own.any()):
+            raise CompileError(
+                "never fires on the sample input, so its export cannot be checked",
+                where=name,
+                hint="give stronger or longer sample input",
+            )
+        differing = int((trace[name].spikes != own.numpy()).sum())
+        if differing:
+            raise CompileError(
+                f"the exported graph differs from the module in {differing} of {own.numel()} "
+                "spikes",
+                where=name,
+                hint="register_neuron a mapping that says what this neuron computes",
+            )
