@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from sast_compile.compile import compile_model
     from sast_compile.contract import Contract
     from sast_compile.errors import CompileError
+    from sast_compile.frontend.neuron_maps import register_neuron
     from sast_compile.ir.program import Program
     from sast_compile.ir.text import parse_program, print_program
+    from sast_compile.module_export import export
     from sast_compile.target import Target, load_target
     from sast_compile.verification import verify
 
@@ -38,10 +40,12 @@ __all__ = [
     "Program",
     "Target",
     "compile_model",
+    "export",
     "load_artifact",
     "load_target",
     "parse_program",
     "print_program",
+    "register_neuron",
     "save_artifact",
     "verify",
 ]
@@ -53,10 +57,12 @@ _HOMES = {
     "Program": "ir.program",
     "Target": "target",
     "compile_model": "compile",
+    "export": "module_export",
     "load_artifact": "artifact",
     "load_target": "target",
     "parse_program": "ir.text",
     "print_program": "ir.text",
+    "register_neuron": "frontend.neuron_maps",
     "save_artifact": "artifact",
     "verify": "verification",
 }

@@ -1,8 +1,6 @@
-"""Anybody's torch module as a NIR graph with its contract, checked against the module itself.
+"""Anybody's torch module as a NIR graph: traced, mapped layer by layer, under its own names.
 
 The module is traced (torch.fx) down to torch's own layers and to neurons that `neuron_maps` knows.
-Then both run on ``sample_input``: the float program of the exported graph must give the module's
-own spikes in every population, step and sample. An export that is not the module is never written.
 """
 
 from __future__ import annotations
@@ -18,60 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from sast_compile.backends import reference
 from sast_compile.contract import METADATA_KEY, Contract, Discretised, Encoding
-from sast_compile.errors import CompileError, Unsupported
-from sast_compile.frontend.drive import spikes_of
+from sast_compile.errors import Unsupported
 from sast_compile.frontend.neuron_maps import NeuronRule, known_neurons, rule_of
-from sast_compile.frontend.nir_to_ir import to_program
-from sast_compile.frontend.torch_to_nir import write_nir
-from sast_compile.ir.program import Program
 
-LAYERS = (nn.Flatten, nn.Linear, nn.Conv2d, nn.Identity, nn.Dropout)
+LAYERS = (nn.Flatten, nn.Linear, nn.Identity, nn.Dropout)
 Shape: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Exported:
-    """A module as NIR: the graph, its contract, the float program, and what the check compared."""
-
-    graph: nir.NIRGraph
-    contract: Contract
-    program: Program
-    spikes: Mapping[str, int]  # of the module on the sample input, by population
-
-
-def export(
-    module: nn.Module,
-    sample_input: Tensor,
-    dt: float,
-    path: str | None = None,
-    encoding: Encoding | None = None,
-) -> Exported:
-    """``module`` as NIR, written to ``path`` if it is given; its spikes are the graph's.
-
-    ``sample_input`` is (samples, steps, *shape) and must make every population fire; ``dt`` is the
-    length of a step in seconds, which frameworks that count in steps do not know. Raises
-    Unsupported listing every layer that could not be mapped, CompileError if the spikes differ.
-    """
-    if sample_input.ndim < 3:
-        raise CompileError(
-            f"the sample input is {tuple(sample_input.shape)}", hint="(samples, steps, *shape)"
-        )
-    traced = _trace(module)
-    contract = _contract(traced.rules, dt, encoding)
-    spikes = spikes_of(module, traced.rules, sample_input)
-    graph = _graph(traced, spikes, tuple(sample_input.shape[2:]), contract)
-    program = to_program(graph, contract, "exported")
-    _check(program, sample_input, spikes)
-    if path is not None:
-        write_nir(graph, path)
-    counts = {name: int(s.sum()) for name, s in spikes.items()}
-    return Exported(graph, contract, program, counts)
-
-
-@dataclass(frozen=True)
-class _Traced:
+class Traced:
     """The layers in order with their sources, and the rules of those that are neurons."""
 
     sources: dict[str, list[str]]
@@ -92,7 +46,8 @@ class _Tracer(fx.Tracer):
         return known or not list(m.children())
 
 
-def _trace(module: nn.Module) -> _Traced:
+def trace(module: nn.Module) -> Traced:
+    """The layers of ``module``; Unsupported listing everything that cannot be mapped."""
     # before tracing, which turns parameters into proxies
     found = {name: rule_of(layer, name) for name, layer in module.named_modules()}
     rules = {name: rule for name, rule in found.items() if rule is not None}
@@ -104,7 +59,7 @@ def _trace(module: nn.Module) -> _Traced:
             hint="pass tensors through layers only; keep loops over time and states out of forward",
         ) from None
     values: dict[fx.Node, list[str]] = {}
-    traced = _Traced({}, {}, [], rules)
+    traced = Traced({}, {}, [], rules)
     problems = [p for node in graph.nodes if (p := _visit(module, node, values, traced))]
     if problems:
         raise Unsupported("; ".join(problems), hint=f"known neurons: {', '.join(known_neurons())}")
@@ -119,7 +74,7 @@ def _plain(module: nn.Module) -> nn.Module:
 
 
 def _visit(
-    module: nn.Module, node: fx.Node, values: dict[fx.Node, list[str]], traced: _Traced
+    module: nn.Module, node: fx.Node, values: dict[fx.Node, list[str]], traced: Traced
 ) -> str | None:
     """Adds one traced node; returns what is wrong with it, or None."""
     sources = [name for source in node.all_input_nodes for name in values.get(source, [])]
@@ -147,7 +102,7 @@ def _visit_layer(
     node: fx.Node,
     sources: list[str],
     values: dict[fx.Node, list[str]],
-    traced: _Traced,
+    traced: Traced,
 ) -> str | None:
     name = str(node.target)
     layer = module.get_submodule(name)
@@ -164,7 +119,8 @@ def _visit_layer(
     return None
 
 
-def _contract(rules: Mapping[str, NeuronRule], dt: float, encoding: Encoding | None) -> Contract:
+def contract_of(rules: Mapping[str, NeuronRule], dt: float, encoding: Encoding | None) -> Contract:
+    """What the populations' numbers mean in discrete time; Unsupported if they follow two rules."""
     if not rules:
         raise Unsupported("no spiking layer", hint=f"known: {', '.join(known_neurons())}")
     manners = {(r.reset, r.reset_when, r.compare) for r in rules.values()}
@@ -182,9 +138,10 @@ def _contract(rules: Mapping[str, NeuronRule], dt: float, encoding: Encoding | N
     )
 
 
-def _graph(
-    traced: _Traced, spikes: Mapping[str, Tensor], shape: Shape, contract: Contract
+def graph_of(
+    traced: Traced, spikes: Mapping[str, Tensor], shape: Shape, contract: Contract
 ) -> nir.NIRGraph:
+    """The graph; ``spikes`` (samples, steps, *shape) give the populations' shapes."""
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(shape))}
     for name, layer in traced.layers.items():
         if name in traced.rules:
@@ -224,23 +181,3 @@ def _neuron(rule: NeuronRule, shape: Shape, dt: float) -> nir.NIRNode:
 
 def _array(weight: Tensor) -> Any:
     return weight.detach().cpu().double().numpy()
-
-
-def _check(program: Program, events: Tensor, spikes: Mapping[str, Tensor]) -> None:
-    """Raises unless the float program gives the module's own spikes, at least one per layer."""
-    trace = reference.run(program, events.numpy())
-    for name, own in spikes.items():
-        if not bool(own.any()):
-            raise CompileError(
-                "never fires on the sample input, so its export cannot be checked",
-                where=name,
-                hint="give stronger or longer sample input",
-            )
-        differing = int((trace[name].spikes != own.numpy()).sum())
-        if differing:
-            raise CompileError(
-                f"the exported graph differs from the module in {differing} of {own.numel()} "
-                "spikes",
-                where=name,
-                hint="register_neuron a mapping that says what this neuron computes",
-            )
