@@ -10,6 +10,7 @@ from pathlib import Path
 from sast_compile.errors import CompileError
 
 PACKAGE = Path(__file__).resolve().parent
+DEFAULT_TARGET = "loihi2"  # of the command line and of the Python calls
 
 
 def shipped(kind: str) -> Path:

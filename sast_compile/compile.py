@@ -11,9 +11,10 @@ from importlib.metadata import version
 
 import numpy as np
 
+from sast_compile import __version__
 from sast_compile.artifact import Artifact, Golden, Provenance
 from sast_compile.backends import reference
-from sast_compile.catalog import suggestion
+from sast_compile.catalog import DEFAULT_TARGET, suggestion
 from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
 from sast_compile.frontend.source import Source, read_source
@@ -48,7 +49,7 @@ class Compiled:
 
 def compile_model(
     model: str | os.PathLike[str],
-    target: str = "loihi2",
+    target: str = DEFAULT_TARGET,
     bits: int = 8,
     contract: Contract | None = None,
     stop_after: str | None = None,
@@ -74,7 +75,7 @@ def compile_model(
         source_sha256=source.sha256,
         bits=bits,
         data=source.dataset,
-        versions={name: version(name) for name in ("sast-compile", "numpy", "nir")},
+        versions={"sast-compile": __version__, **{n: version(n) for n in ("numpy", "nir")}},
     )
     artifact = Artifact(program, target_text, source.contract, provenance, _golden(source, program))
     return Compiled(source, chip, steps, artifact)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from sast_compile.artifact import SUFFIX, Artifact, save_artifact
 from sast_compile.backends import reference
+from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.compile import compile_model
 from sast_compile.contract import Contract, Encoding
 from sast_compile.errors import CompileError
@@ -50,7 +51,7 @@ def export(
     dt: float,
     path: str | None = None,
     encoding: Encoding | None = None,
-    target: str = "loihi2",
+    target: str = DEFAULT_TARGET,
     bits: int = 8,
 ) -> Exported:
     """``module`` as NIR with the same spikes; ``path`` says what is written.

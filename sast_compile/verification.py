@@ -96,16 +96,21 @@ def verify(
     backends: Sequence[str] | None = None,
     model: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    events: Array | None = None,
 ) -> Verification:
     """Every back end (or those named) on the first ``samples`` test samples of the model's data.
 
+    ``events`` (samples, steps, *input shape) takes the place of that data.
     ``model`` is the source model; by default the file that the artifact was made from, if it is
     still there unchanged. Raises CompileError for an unknown back end or a model that is another.
     """
     chosen = _chosen(backends)
     source, no_source = find_source(artifact, model)
     program = artifact.program
-    data = samples_for(program, artifact.contract, artifact.provenance.data, samples)
+    if events is None:
+        data = samples_for(program, artifact.contract, artifact.provenance.data, samples)
+    else:
+        data = Samples(events, None, f"{len(events)} given samples")
     progress("reference interpreter")
     trace = reference.run(program, data.events, record="states")
     checked = [_golden(artifact)]

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sast_compile.artifact import save_artifact
+from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.cli.console import output, print_json, shown, table, working
 from sast_compile.compile import Compiled, compile_model
 from sast_compile.contract import Contract, named_contract
@@ -38,7 +39,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 
 def compile_(
     model: Model,
-    target: Target = "loihi2",
+    target: Target = DEFAULT_TARGET,
     bits: Bits = 8,
     out: Output = None,
     stop_after: StopAfter = None,

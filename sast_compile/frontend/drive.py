@@ -17,8 +17,8 @@ Style: TypeAlias = Callable[[nn.Module, Tensor], None]
 def spikes_of(module: nn.Module, populations: Iterable[str], events: Tensor) -> dict[str, Tensor]:
     """The outputs (samples, steps, ..) of the submodules ``populations``, from a fresh state.
 
-    A copy of ``module`` runs in float64, where sums of weights make no ties of their own. Modules of
-    no known framework start from the state that they hold.
+    A copy of ``module`` runs in float64, where sums of weights make no ties of their own. Modules
+    of no known framework start from the state that they hold.
     """
     exact = copy.deepcopy(module).double()
     seen: dict[str, list[Tensor]] = {name: [] for name in populations}
