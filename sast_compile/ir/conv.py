@@ -6,17 +6,42 @@ Layout is channels, rows, columns (CYX). As in torch and NIR the kernel is not f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_compile.errors import TypeMismatch
-
-if TYPE_CHECKING:
-    from sast_compile.ir.ops import Conv2d
+from sast_compile.ir.consts import Consts, lookup, shifted, sum_bounds
+from sast_compile.ir.neuron import Exponent, Natural, Positive, Record, Ref
+from sast_compile.ir.types import Float, TensorType, int_holding, times
 
 Integers = npt.NDArray[np.int64]
+
+
+class Conv2d(Record, frozen=True, kw_only=True, tag="conv2d"):
+    """A convolution of (C, Y, X), kernel not flipped: ``y = (W * x) << exponent``.
+
+    W is (outputs, C / groups, rows, columns); ``padding`` is ((top, bottom), (left, right)).
+    """
+
+    weight: Ref
+    stride: tuple[Positive, Positive] = (1, 1)
+    padding: tuple[tuple[Natural, Natural], tuple[Natural, Natural]] = ((0, 0), (0, 0))
+    dilation: tuple[Positive, Positive] = (1, 1)
+    groups: Positive = 1
+    exponent: Exponent = 0
+
+    def result(self, consts: Consts, x: TensorType) -> TensorType:
+        weight = lookup(self.weight, consts)
+        shape = geometry(self, x.shape, weight.type.shape)
+        if isinstance(x.scale, tuple):
+            raise TypeMismatch("the input of a projection has one scale per channel")
+        scale = times(times(weight.type.scale, x.scale), 2.0**-self.exponent)
+        if isinstance(weight.type.element, Float) or isinstance(x.element, Float):
+            return TensorType(shape.output, Float(), scale)
+        ends = (shifted(e, self.exponent) for e in sum_bounds(weight, x.element))
+        return TensorType(shape.output, int_holding(*ends), scale)
 
 
 class Geometry(NamedTuple):

@@ -6,10 +6,9 @@ from typing import TypeAlias
 
 from sast_compile.errors import TypeMismatch
 from sast_compile.ir.consts import Consts, lookup, row_bounds, shifted, sum_bounds
-from sast_compile.ir.conv import geometry
+from sast_compile.ir.conv import Conv2d
 from sast_compile.ir.neuron import (
     Exponent,
-    Natural,
     Positive,
     Record,
     Ref,
@@ -65,31 +64,6 @@ class Dense(Record, frozen=True, kw_only=True, tag="dense"):
         return TensorType(
             shape, int_holding(*(shifted(e, self.exponent) for e in (low, high))), scale
         )
-
-
-class Conv2d(Record, frozen=True, kw_only=True, tag="conv2d"):
-    """A convolution of (C, Y, X), kernel not flipped: ``y = (W * x) << exponent`` (`ir/conv.py`).
-
-    W is (outputs, C / groups, rows, columns); ``padding`` is ((top, bottom), (left, right)).
-    """
-
-    weight: Ref
-    stride: tuple[Positive, Positive] = (1, 1)
-    padding: tuple[tuple[Natural, Natural], tuple[Natural, Natural]] = ((0, 0), (0, 0))
-    dilation: tuple[Positive, Positive] = (1, 1)
-    groups: Positive = 1
-    exponent: int = 0
-
-    def result(self, consts: Consts, x: TensorType) -> TensorType:
-        weight = lookup(self.weight, consts)
-        shape = geometry(self, x.shape, weight.type.shape)
-        if isinstance(x.scale, tuple):
-            raise TypeMismatch("the input of a projection has one scale per channel")
-        scale = times(times(weight.type.scale, x.scale), 2.0**-self.exponent)
-        if isinstance(weight.type.element, Float) or isinstance(x.element, Float):
-            return TensorType(shape.output, Float(), scale)
-        ends = (shifted(e, self.exponent) for e in sum_bounds(weight, x.element))
-        return TensorType(shape.output, int_holding(*ends), scale)
 
 
 class Terms(Record, frozen=True, kw_only=True, tag="terms"):
