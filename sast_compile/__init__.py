@@ -72,7 +72,18 @@ def __getattr__(name: str) -> object:
     """The public name ``name``, imported now and kept (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        value: object = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        from sast_compile.errors import BackendUnavailable
+
+        raise BackendUnavailable(
+            f"{name} needs torch, which is not installed here",
+            where=__name__,
+            hint="pip install sast-compile[torch]",
+        ) from None
     globals()[name] = value
     return value
 

@@ -19,6 +19,7 @@ PACKAGE = Path(sast_compile.__file__).parent
 
 def test_every_name_is_there_and_is_what_its_module_defines() -> None:
     assert sast_compile.__all__ == sorted(sast_compile.__all__, key=str)
+    pytest.importorskip("torch", reason="export and register_neuron need the torch extra")
     for name, home in sast_compile._HOMES.items():
         module = importlib.import_module(f"sast_compile.{home}")
         assert getattr(sast_compile, name) is getattr(module, name)
@@ -78,3 +79,14 @@ assert callable(verify) and callable(compile_model)
 assert "torch" not in sys.modules and "lava" not in sys.modules and "typer" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
+
+
+def test_without_torch_its_names_say_so() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import sast_compile\n"
+        "try: sast_compile.export\n"
+        "except sast_compile.CompileError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("sast_compile: export needs torch, which is not installed here")
