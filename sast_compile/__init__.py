@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sast_compile.target import Target, load_target
     from sast_compile.verification import verify
 
-__version__ = "0.1.0"
+from sast_compile.version import __version__
 
 __all__ = [
     "Artifact",

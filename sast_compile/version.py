@@ -1,0 +1,3 @@
+"""The version of this release, for the package, the command line and the files it writes."""
+
+__version__ = "0.1.0"
