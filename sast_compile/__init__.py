@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sast_compile.target import Target, load_target
     from sast_compile.verification import verify
 
-from sast_compile.version import __version__
+from sast_compile.version import __version__ as __version__
 
 __all__ = [
     "Artifact",
