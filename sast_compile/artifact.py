@@ -40,6 +40,7 @@ from sast_compile.target import Target, parse_target
 FORMAT = "sast/1"
 METADATA_KEY = "sast"
 SUFFIX = ".sast"
+INTEGERS = ".net"  # the suffix of sources that have no float model
 AGAIN = "compile the model again, or copy the file again"
 
 
@@ -55,7 +56,10 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 @dataclass(frozen=True, eq=False)
 class Golden:
-    """Events (samples, steps, *input shape) and the spikes of every population on them."""
+    """Events (samples, steps, *input shape) and the spikes of every population on them.
+
+    ``float_spikes`` is empty where there is no float model: a `.net` holds integers.
+    """
 
     events: Array
     spikes: Mapping[str, Array]
@@ -180,12 +184,13 @@ def _artifact(document: dict[str, Any], tensors: Mapping[str, Array]) -> Artifac
         provenance = msgspec.convert(document["provenance"], Provenance)
     except msgspec.ValidationError as error:
         raise BadFile(f"provenance: {error}") from None
+    integers = provenance.source.lower().endswith(INTEGERS)
     program = parse_program(_text(document["program"]), _prefixed(tensors, "const."))
     events = _golden_events(program, tensors["golden.events"])
     golden = Golden(
         events,
         _by_layer(program, _prefixed(tensors, "golden.spikes."), events),
-        _by_layer(program, _prefixed(tensors, "golden.float."), events),
+        _by_layer(program, _prefixed(tensors, "golden.float."), events, optional=integers),
     )
     target_text = _text(document["target"])
     parse_target(target_text, "target")
@@ -207,8 +212,12 @@ def _golden_events(program: Program, events: Array) -> Array:
     return events
 
 
-def _by_layer(program: Program, spikes: Mapping[str, Array], events: Array) -> dict[str, Array]:
+def _by_layer(
+    program: Program, spikes: Mapping[str, Array], events: Array, *, optional: bool = False
+) -> dict[str, Array]:
     """``spikes`` in the program's order; BadFile if they are of other layers or shapes."""
+    if optional and not spikes:
+        return {}
     if set(spikes) != set(program.neurons):
         raise BadFile("the golden vectors are of other layers than the program's")
     ordered = {name: spikes[name] for name in program.neurons}  # safetensors has no order

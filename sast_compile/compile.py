@@ -11,18 +11,20 @@ from importlib.metadata import version
 
 import numpy as np
 
-from sast_compile import __version__
 from sast_compile.artifact import Artifact, Golden, Provenance
 from sast_compile.backends import reference
 from sast_compile.catalog import DEFAULT_TARGET, suggestion
 from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
 from sast_compile.frontend.source import Source, read_source
+from sast_compile.ir.ops import Projection, lookup
 from sast_compile.ir.program import Program, check
+from sast_compile.ir.types import Int
 from sast_compile.levels import hard_spikes
 from sast_compile.passes import PASSES, Note, Options
 from sast_compile.samples import samples_for
 from sast_compile.target import Target, parse_target, read_target_text
+from sast_compile.version import __version__
 
 GOLDEN_SAMPLES = 8
 BITS = range(2, 9)
@@ -54,7 +56,9 @@ def compile_model(
     contract: Contract | None = None,
     stop_after: str | None = None,
 ) -> Compiled:
-    """The model at ``model`` (`.pt`, `.nir`) for the target of that name or path, at ``bits`` bits.
+    """The model at ``model`` for the target of that name or path, at ``bits`` bits.
+
+    A `.pt` or `.nir` is quantised; the integers of a `.net` are taken as they are.
 
     ``contract`` states the discretisation of a NIR graph that carries none; ``stop_after`` names
     the last pass to run. Raises CompileError, saying where, what, and the way out.
@@ -73,7 +77,7 @@ def compile_model(
     provenance = Provenance(
         source=source.path,
         source_sha256=source.sha256,
-        bits=bits,
+        bits=bits if source.has_floats else _widest(program),
         data=source.dataset,
         versions={"sast-compile": __version__, **{n: version(n) for n in ("numpy", "nir")}},
     )
@@ -94,6 +98,13 @@ def lower(
         if name == stop_after:
             break
     return tuple(steps)
+
+
+def _widest(program: Program) -> int:
+    """The bits of the widest weight: those of integers that are taken as they are."""
+    types = [lookup(n.op.weight, program.consts).type for n in program.nodes
+             if isinstance(n.op, Projection)]  # fmt: skip
+    return max((t.element.bits for t in types if isinstance(t.element, Int)), default=1)
 
 
 def _integer(program: Program, target: Target) -> Program:
@@ -124,4 +135,4 @@ def _golden(source: Source, program: Program) -> Golden:
     events = np.ascontiguousarray(samples.events)
     trace = reference.run(program, events)
     spikes = {name: trace[name].spikes for name in program.neurons}
-    return Golden(events, spikes, dict(hard_spikes(source, events)))
+    return Golden(events, spikes, dict(hard_spikes(source, events) or {}))

@@ -31,8 +31,16 @@ def surrogate_spikes(source: Source, events: Array) -> Spikes | None:
     return {name: spikes.numpy() for name, spikes in smooth.items()}
 
 
-def hard_spikes(source: Source, events: Array) -> Spikes:
-    """L1 in float64: the same module with a hard threshold, or the float program of a bare NIR."""
+NO_FLOATS = "no float model: a .net holds integers"
+
+
+def hard_spikes(source: Source, events: Array) -> Spikes | None:
+    """L1 in float64: the same module with a hard threshold, or the float program of a bare NIR.
+
+    None for a `.net`, which has no floats.
+    """
+    if not source.has_floats:
+        return None
     if source.network is None:
         trace = reference.run(source.program, events)
         return {name: trace[name].spikes for name in source.program.neurons}
@@ -46,7 +54,15 @@ def hard_spikes(source: Source, events: Array) -> Spikes:
 
 
 def integer_trace(source: Source, program: Program, events: Array) -> Trace:
-    """L2: the source's own topology with the integers of ``program``."""
+    """L2: the source's own topology with the integers of ``program``.
+
+    Raises BackendUnavailable without torch, and for a `.net`, which has no module of its own.
+    """
+    if source.graph is None:
+        raise BackendUnavailable(
+            "a .net has no torch module: its integers are the program's own",
+            hint="Lava's processes are the independent check",
+        )
     try:
         from sast_compile.backends import torch_integers
         from sast_compile.nn.from_nir import GraphModule

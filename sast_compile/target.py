@@ -1,7 +1,9 @@
 """A chip, read from its TOML file into frozen records: data with sources, and no behaviour.
 
 The records say what the chip's registers hold and which passes lower a program to it. Every key is
-required and none may be unknown, so that a chip's description has no hidden defaults.
+required and none may be unknown, so that a chip's description has no hidden defaults. A file may
+state only what differs from another one (``inherits``); what is read, and what goes into an
+artifact, is then the whole text.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import re
 import sys
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -20,6 +23,7 @@ from sast_compile.contract import Compare, ResetKind
 from sast_compile.errors import BadFile
 from sast_compile.files import read_whole
 from sast_compile.ir.neuron import Clamp, Rounding
+from sast_compile.target_inheritance import inherited
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -174,8 +178,13 @@ def load_target(name: str) -> Target:
 
 
 def read_target_text(name: str) -> str:
-    """The text of the target's file."""
+    """The text of the target's file; one that inherits is written out whole (`inherited`)."""
     path = locate_target(name)
+    text = _read_text(path, name)
+    return inherited(text, path, name, _read_text)
+
+
+def _read_text(path: Path, name: str) -> str:
     if not os.path.exists(path):  # pathlib's raises for some names
         known = ", ".join(target_names())
         raise BadFile("there is no such file", where=name, hint=f"shipped, by name: {known}")

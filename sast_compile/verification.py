@@ -25,7 +25,7 @@ from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.source import Source, read_source
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
-from sast_compile.levels import hard_spikes, integer_trace
+from sast_compile.levels import NO_FLOATS, hard_spikes, integer_trace
 from sast_compile.rounding import Rounded, rounded
 from sast_compile.samples import Samples, samples_for
 from sast_compile.trace import Layer, Tally, Trace
@@ -189,7 +189,12 @@ def _drift(
     """L1 against the integers: on all samples with the source model, else on the golden ones."""
     if source is not None:
         integers = {name: trace[name].spikes for name in artifact.program.neurons}
-        return tuple(agreement(hard_spikes(source, data.events), integers)), data.origin
+        floats = hard_spikes(source, data.events)
+        if floats is None:
+            return (), NO_FLOATS
+        return tuple(agreement(floats, integers)), data.origin
     golden = artifact.golden
+    if not golden.float_spikes:
+        return (), NO_FLOATS
     origin = f"{len(golden.events)} golden samples"
     return tuple(agreement(golden.float_spikes, golden.spikes)), origin

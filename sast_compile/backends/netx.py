@@ -17,18 +17,27 @@ import numpy as np
 
 from sast_compile.errors import TargetLimit, Unsupported
 from sast_compile.files import write_whole
-from sast_compile.ir.neuron import MulShift, Ref
+from sast_compile.ir.neuron import Clamp, Fire, MulShift, Ref, Reset, State
 from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Neuron, lookup
 from sast_compile.ir.program import Node, Program
 from sast_compile.ir.types import Array
 
 ALIGNMENT = 6  # of the bias: lava-dl's netx sets bias_exp = 6
 WEIGHTS = (-256, 254)  # lava.lib.dl.netx.utils.optimize_weight_bits clips outside
+UNSIGNED = 255  # the last weight where none is negative
+U = Clamp(rule="wrap_once", low=-(2**23) + 1, high=2**23)
+V = Clamp(rule="saturate", low=-(2**23) + 1, high=2**23 - 1)
 
 
 def write_net(program: Program, path: str | os.PathLike[str]) -> None:
-    """The network lies at ``path``, whole or not at all; the same program, the same bytes.
+    """The network lies at ``path``, whole or not at all; see `net_bytes`."""
+    write_whole(path, net_bytes(program))
 
+
+def net_bytes(program: Program) -> bytes:
+    """The file's bytes; the same program, the same bytes.
+
+    A .net has no latency and no names: importing it gives the same network from step 0 on.
     Raises Unsupported or TargetLimit, naming the node, for what the format cannot say.
     """
     buffer = io.BytesIO()
@@ -36,7 +45,7 @@ def write_net(program: Program, path: str | os.PathLike[str]) -> None:
         for index, layer in enumerate(_layers(program)):
             for key, value in layer.items():
                 file.create_dataset(f"layer/{index}/{key}", data=value)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _layers(program: Program) -> Iterator[dict[str, Any]]:
@@ -47,10 +56,14 @@ def _layers(program: Program) -> Iterator[dict[str, Any]]:
             raise Unsupported("a .net is one chain of layers", where=node.name)
         match node.op:
             case Input():
+                if node.op.bits != 1 or node.op.signed:
+                    raise Unsupported("a .net reads spikes, not graded values", where=node.name)
                 yield {"type": _word("input"), "shape": np.array(node.op.shape)}
             case Flatten():
                 yield {"type": _word("flatten"), "shape": np.array(program.types[node.name].shape)}
             case Neuron() if previous is not None and isinstance(previous.op, (Dense, Conv2d)):
+                if program.start_of(previous.name) != node.op.start:
+                    raise Unsupported("a .net has no delays", where=node.name)
                 yield _projection(program, previous) | _population(program, node)
             case Dense() | Conv2d():
                 pass  # written with its population
@@ -63,13 +76,7 @@ def _projection(program: Program, node: Node) -> dict[str, Any]:
     op = node.op
     assert isinstance(op, (Dense, Conv2d))
     weight = lookup(op.weight, program.consts).data.astype(np.int64) << max(op.exponent, 0)
-    low, high = int(weight.min()), int(weight.max())
-    if op.exponent < 0 or low < WEIGHTS[0] or high > WEIGHTS[1]:
-        raise TargetLimit(
-            f"weights {low}..{high} do not fit a .net's {WEIGHTS[0]}..{WEIGHTS[1]}",
-            where=node.name,
-            hint="compile with --target loihi2-netx, which uses no weight exponent",
-        )
+    _check_weights(node.name, weight, op.exponent)
     if isinstance(op, Dense):
         outputs, inputs = weight.shape
         return {"type": _word("dense"), "inFeatures": inputs, "outFeatures": outputs,
@@ -89,11 +96,27 @@ def _projection(program: Program, node: Node) -> dict[str, Any]:
     }
 
 
+def _check_weights(name: str, weight: Array, exponent: int) -> None:
+    """8 bits unsigned, or 9 bits of which the last is 0 (or the first says nothing)."""
+    low, high = int(weight.min()), int(weight.max())
+    fits = WEIGHTS[0] <= low and high <= (WEIGHTS[1] if low < 0 else UNSIGNED)
+    narrow = low >= -128 and high <= 127
+    if exponent < 0 or not fits or not (narrow or low >= 0 or not (weight % 2).any()):
+        odd = "" if not fits or exponent < 0 else " with odd ones beyond -128..127"
+        shift = f" with exponent {exponent}" if exponent < 0 else ""
+        raise TargetLimit(
+            f"weights {low}..{high}{shift}{odd} do not fit a .net's 0..{UNSIGNED}, "
+            f"or {WEIGHTS[0]}..{WEIGHTS[1]} by 2",
+            where=name,
+            hint="compile with --target loihi2-netx, which uses no weight exponent",
+        )
+
+
 def _population(program: Program, node: Node) -> dict[str, Any]:
     op = node.op
     assert isinstance(op, Neuron)
-    if op.fire is None or len(op.synapses) != 1:
-        raise Unsupported("is no CUBA neuron that fires", where=node.name)
+    if op.fire is None or len(op.synapses) != 1 or op != _loihi(op, op.fire):
+        raise Unsupported("is no CUBA neuron of Loihi, which a .net means", where=node.name)
     registers = {
         "iDecay": _decay(node, op.synapses[0].decay) + 1,
         "vDecay": _decay(node, op.voltage.decay),
@@ -108,6 +131,21 @@ def _population(program: Program, node: Node) -> dict[str, Any]:
         layer[f"neuron/{key}"] = value
     bias = _bias(program, node, op)
     return layer | ({} if bias is None else {"bias": bias})
+
+
+def _loihi(op: Neuron, fire: Fire) -> Neuron:
+    """Loihi's neuron with the numbers of ``op``; equal to ``op`` if that is one."""
+    u, v = op.synapses[0].decay, op.voltage
+    du = u.decay if isinstance(u, MulShift) else 0
+    dv = MulShift(decay=v.decay.decay) if isinstance(v.decay, MulShift) else None
+    return Neuron(
+        shape=op.shape,
+        synapses=(State(decay=MulShift(decay=du, offset=1), gain=1 << ALIGNMENT, clamp=U),),
+        voltage=State(decay=dv, bias=v.bias, bias_exponent=v.bias_exponent, clamp=V),
+        fire=Fire(compare=">", threshold=fire.threshold, unit=1 << ALIGNMENT),
+        reset=Reset(kind="zero"),
+        start=op.start,
+    )
 
 
 def _decay(node: Node, decay: object) -> int:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import typer
 
-from sast_compile import __version__
 from sast_compile.catalog import suggestion
 from sast_compile.cli import compile_verb, look_verbs, run_verb, setup_verbs, verify_verb
 from sast_compile.cli.console import errors, forgiving_streams, shown
 from sast_compile.errors import CompileError
+from sast_compile.version import __version__
 
 DEFAULT = "compile"
 INTERRUPTED = 130
@@ -97,8 +97,8 @@ def with_verb(arguments: list[str]) -> list[str]:
         return [DEFAULT, *arguments]
     way = suggestion(word, VERBS)
     errors.print(
-        f"[bold red]error:[/] {shown(repr(word))} is neither a verb nor a model file (.pt, .nir); "
-        f"{shown(way)}",
+        f"[bold red]error:[/] {shown(repr(word))} is neither a verb nor a model file "
+        f"(.pt, .nir, .net); {shown(way)}",
         soft_wrap=True,
     )
     sys.exit(2)

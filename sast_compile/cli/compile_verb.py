@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sast_compile.artifact import save_artifact
 from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.cli.console import output, print_json, shown, table, working
+from sast_compile.cli.emission import emitter_of, write_all
 from sast_compile.compile import Compiled, compile_model
 from sast_compile.contract import Contract, named_contract
 from sast_compile.errors import CompileError
@@ -19,11 +19,17 @@ from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
 from sast_compile.samples import samples_for
 
-Model = Annotated[str, typer.Argument(help="A checkpoint (.pt) or a NIR graph (.nir).")]
+Model = Annotated[
+    str, typer.Argument(help="A checkpoint (.pt), a NIR graph (.nir) or a lava-dl network (.net).")
+]
 Target = Annotated[str, typer.Option(help="A chip by name, or the path of a .toml file.")]
 Bits = Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")]
 Output = Annotated[
-    str | None, typer.Option("--output", "-o", help="Where to write the .sast file.")
+    str | None,
+    typer.Option("--output", "-o", help="Where to write the .sast file (or what is emitted)."),
+]
+Emit = Annotated[
+    str | None, typer.Option(help="Write the net for another tool too: netx (lava-dl's .net).")
 ]
 StopAfter = Annotated[
     str | None, typer.Option(help="The pass to stop after; a .sast file needs all of them.")
@@ -46,29 +52,31 @@ def compile_(
     dump_ir: DumpIr = None,
     contract: ContractName = None,
     dt: Dt = None,
+    emit: Emit = None,
     as_json: Json = False,
 ) -> None:
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
     stated = stated_contract(contract, dt)
+    emitter = emitter_of(emit, out, stop_after)
     with working(f"compiling {shown(model)}"):
         compiled = compile_model(model, target, bits, stated, stop_after)
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
     if dump_ir is not None:
         _dump(compiled, Path(dump_ir))
-    path = None
+    path, emitted = None, None
     if compiled.artifact is not None:
-        path = out or compiled.artifact.default_name()
-        save_artifact(compiled.artifact, path)
+        path, emitted = write_all(compiled.artifact, out, emitter, model)
     if as_json:
-        print_json(_document(compiled, needs, levels, path))
+        print_json(_document(compiled, needs, levels, path) | {"emitted": emitted})
         return
     _print_passes(compiled)
     if needs is not None:
         _print_fit(needs, compiled.target.name)
     if levels is not None:
         _print_levels(levels)
-    done = f"[bold green]wrote[/] {shown(path)}" if path else f"stopped after {stop_after}"
+    written = " and ".join(shown(p) for p in (path, emitted) if p)
+    done = f"[bold green]wrote[/] {written}" if path else f"stopped after {stop_after}"
     output.print(done, soft_wrap=True)
 
 

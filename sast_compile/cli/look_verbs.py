@@ -17,7 +17,7 @@ from sast_compile.ir.program import Program
 from sast_compile.ir.text import print_program
 from sast_compile.target import load_target
 
-Path_ = Annotated[str, typer.Argument(help="A .sast file, a checkpoint (.pt) or a graph (.nir).")]
+Path_ = Annotated[str, typer.Argument(help="A .sast, .pt, .nir or .net file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 

@@ -1,81 +1,118 @@
-"""``sast-compile run``: a compiled network on events."""
+"""``sast-compile run``: a network on events, and what it spiked, decided and cost."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import typer
 
-from sast_compile.artifact import Artifact, load_artifact
+from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.backends import reference
-from sast_compile.cli.console import output, print_json, shown, table, working
+from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
+from sast_compile.cli.console import errors, output, print_json, shown, table, working
 from sast_compile.compare import decisions
-from sast_compile.errors import BadFile, CompileError
-from sast_compile.files import read_whole, write_whole
+from sast_compile.contract import Contract
+from sast_compile.data import dataset
+from sast_compile.errors import CompileError
+from sast_compile.files import write_whole
+from sast_compile.frontend.source import read_source
+from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
-from sast_compile.samples import Samples, samples_for
+from sast_compile.report.synops import Operations, synops
+from sast_compile.samples import Samples, other_order, samples_for, samples_from
 from sast_compile.trace import Trace
 
-Sast = Annotated[str, typer.Argument(help="A .sast file.")]
+Model = Annotated[str, typer.Argument(help="A .sast or .net file (integers), or a .pt or .nir.")]
+Data = Annotated[str | None, typer.Option("--data", help="A data set of ours; default: its own.")]
 Input = Annotated[
     str | None,
-    typer.Option("--input", help="A .npy of events (samples, steps, *axes); default: test data."),
+    typer.Option(
+        "--input",
+        help="Events (samples, steps, *axes) as .npy or .npz, or one recording (.bin, .aedat).",
+    ),
 ]
+Key = Annotated[str | None, typer.Option("--key", help="The array's name in a .npz of several.")]
 Count = Annotated[int | None, typer.Option("--samples", min=1, help="How many samples to run.")]
-Record = Annotated[str, typer.Option(help="outputs, spikes (all layers) or states (and u, v).")]
+Record = Annotated[
+    str, typer.Option(help="outputs, spikes (all layers), states or all (spikes, u and v).")
+]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="A .npz for what is recorded.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+RECORDS = {"outputs": "outputs", "spikes": "spikes", "states": "states", "all": "states"}
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """A program with what its events must look like, and which of the levels it is."""
+
+    program: Program
+    contract: Contract
+    data: str | None
+    level: str
 
 
 def run_(
-    sast: Sast,
+    model: Model,
+    data: Data = None,
     events: Input = None,
+    key: Key = None,
     samples: Count = None,
     record: Record = "outputs",
     out: Output = None,
+    contract: ContractName = None,
+    dt: Dt = None,
     as_json: Json = False,
 ) -> None:
-    """Run a compiled network: decisions, spike counts and, with labels, the accuracy."""
-    if record not in ("outputs", "spikes", "states"):
-        raise CompileError(f"unknown record {record!r}", hint="outputs, spikes or states")
-    artifact = load_artifact(sast)
-    data = _samples(artifact, events, samples)
+    """Run a network: decisions, spikes, synaptic operations and, with labels, the accuracy."""
+    if record not in RECORDS:
+        raise CompileError(f"unknown record {record!r}", hint="outputs, spikes, states or all")
+    net = runnable(model, stated_contract(contract, dt))
+    chosen = _samples(net, data, events, key, samples)
+    kept = RECORDS[record] if record != "outputs" else "spikes"  # SynOps need every layer
     with working("running"):
-        trace = reference.run(artifact.program, data.events, record)  # type: ignore[arg-type]
+        trace = reference.run(net.program, chosen.events, kept)  # type: ignore[arg-type]
+        operations = synops(net.program, chosen.events, trace)
     if out is not None:
-        write_npz(out, trace)
-    (name,) = artifact.program.outputs
-    chosen = decisions(trace[name].spikes)
+        names = net.program.outputs if record == "outputs" else tuple(trace.layers)
+        write_npz(out, Trace({name: trace[name] for name in names}))
     if as_json:
-        print_json(_document(data, trace, chosen))
+        print_json(_document(net, chosen, trace, operations))
         return
-    _print(data, trace, chosen)
+    _print(net, chosen, trace, operations)
     if out is not None:
         output.print(f"[bold green]wrote[/] {shown(out)}", soft_wrap=True)
 
 
-def _samples(artifact: Artifact, events: str | None, count: int | None) -> Samples:
+def runnable(path: str, contract: Contract | None) -> Runnable:
+    """The program in a file: a .sast's or .net's integers, or the floats of a .pt or .nir."""
+    if path.lower().endswith(SUFFIX):
+        artifact = load_artifact(path)
+        level = f"L3: the integers of {artifact.target.name}"
+        return Runnable(artifact.program, artifact.contract, artifact.provenance.data, level)
+    source = read_source(path, contract)
+    level = "L1: float hard spikes" if source.has_floats else "the integers of the .net"
+    return Runnable(source.program, source.contract, source.dataset, level)
+
+
+def _samples(
+    net: Runnable, data: str | None, events: str | None, key: str | None, count: int | None
+) -> Samples:
+    if data is not None and events is not None:
+        raise CompileError("--data and --input both name events", hint="give one of them")
+    if key is not None and events is None:
+        raise CompileError("--key needs --input")
     if events is None:
-        return samples_for(artifact.program, artifact.contract, artifact.provenance.data, count)
-    stored = read_whole(events)
-    try:
-        data = np.load(io.BytesIO(stored), allow_pickle=False)
-    except (ValueError, OSError, EOFError, MemoryError, BadZipFile) as error:
-        raise BadFile(f"is no .npy of numbers: {error}", where=events) from None
-    if not isinstance(data, np.ndarray):
-        raise BadFile("is a .npz; give one array as .npy", where=events)
-    if data.ndim < 2 or not data.shape[1]:
-        (name,) = artifact.program.inputs
-        axes = ", ".join(map(str, artifact.program.types[name].shape))
-        raise BadFile(
-            f"holds an array of shape {data.shape}",
-            where=events,
-            hint=f"(samples, steps, {axes}) is expected",
-        )
-    return Samples(data[:count], None, events)
+        if data is not None:
+            dataset(data)  # a name that is unknown is refused, not replaced by random events
+        return samples_for(net.program, net.contract, data or net.data, count)
+    chosen = samples_from(net.program, net.contract, events, key, count)
+    doubt = other_order(chosen, net.program, net.contract)
+    if doubt is not None:
+        errors.print(f"[bold yellow]warning:[/] {shown(events)}: {shown(doubt)}", soft_wrap=True)
+    return chosen
 
 
 def write_npz(path: str, trace: Trace) -> None:
@@ -89,25 +126,57 @@ def write_npz(path: str, trace: Trace) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _document(data: Samples, trace: Trace, chosen: Array) -> dict[str, Any]:
+def _document(
+    net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...]
+) -> dict[str, Any]:
+    chosen = _decided(net, trace)
     return {
+        "level": net.level,
         "origin": data.origin,
         "samples": len(data.events),
         "decisions": chosen.tolist(),
         "correct": None if data.labels is None else int((chosen == data.labels).sum()),
-        "spikes": {name: int(layer.spikes.sum()) for name, layer in trace.layers.items()},
+        "spikes": {name: _spikes(net, trace, name) for name in trace.layers},
+        "synops": [asdict(one) for one in operations],
     }
 
 
-def _print(data: Samples, trace: Trace, chosen: Array) -> None:
-    output.print(f"{len(data.events)} samples ({shown(data.origin)})")
+def _decided(net: Runnable, trace: Trace) -> Array:
+    (name,) = net.program.outputs
+    return decisions(trace[name].spikes)
+
+
+def _spikes(net: Runnable, trace: Trace, name: str) -> int | None:
+    """The spikes of a layer; None for a readout, which does not fire."""
+    neuron = net.program.neurons.get(name)
+    fires = neuron is not None and neuron.fire is not None
+    return int(trace[name].spikes.sum()) if fires else None
+
+
+def _print(net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...]) -> None:
+    steps = data.events.shape[1]
+    output.print(f"{len(data.events)} samples x {steps} steps ({shown(data.origin)})")
+    output.print(shown(net.level))
     rows = table("spikes", "layer", ">spikes", ">per neuron and step")
     for name, layer in trace.layers.items():
-        rows.add_row(shown(name), f"{int(layer.spikes.sum()):,}", f"{layer.spikes.mean():.4f}")
+        spikes = _spikes(net, trace, name)
+        cells = ["none", ""] if spikes is None else [f"{spikes:,}", f"{layer.spikes.mean():.4f}"]
+        rows.add_row(shown(name), *cells)
     output.print(rows)
+    _print_operations(operations, len(data.events))
+    chosen = _decided(net, trace)
     if data.labels is None:
         first = " ".join(map(str, chosen[:32])) + (" .." if len(chosen) > 32 else "")
         output.print(f"decisions: {first}")
         return
     correct = int((chosen == data.labels).sum())
     output.print(f"accuracy: {correct / len(chosen):.2%} ({correct}/{len(chosen)})")
+
+
+def _print_operations(operations: tuple[Operations, ...], samples: int) -> None:
+    title = "synaptic operations (every spike's exact fan-out)"
+    rows = table(title, "projection", ">by input", ">by hidden spikes", ">per sample")
+    for one in operations:
+        each = (one.input + one.hidden) / samples
+        rows.add_row(shown(one.projection), f"{one.input:,}", f"{one.hidden:,}", f"{each:,.1f}")
+    output.print(rows)

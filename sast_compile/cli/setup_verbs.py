@@ -6,10 +6,10 @@ import platform
 from importlib import import_module
 from importlib.metadata import version
 
-from sast_compile import __version__
 from sast_compile.backends.lava.environment import lava_status, setup_lava
 from sast_compile.catalog import model_names, target_names
 from sast_compile.cli.console import output, shown, table, working
+from sast_compile.version import __version__
 
 # by distribution: the module to import, and the extra that brings it
 PACKAGES = {

@@ -168,6 +168,9 @@ def _print_tallies(result: Verification) -> None:
 
 
 def _print_drift(result: Verification) -> None:
+    if not result.drift:
+        output.print(f"\nnot measured: {shown(result.drift_origin)}", soft_wrap=True)
+        return
     rows = table(
         f"measured: float hard spikes (L1) kept by the integers, {shown(result.drift_origin)}",
         "layer", ">matched / union", ">share",

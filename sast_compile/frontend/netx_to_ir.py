@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.errors import BadFile, CompileError, Unsupported
+from sast_compile.contract import Contract
+from sast_compile.errors import BadFile, CompileError, TypeMismatch, Unsupported
 from sast_compile.ir.neuron import Clamp, Fire, MulShift, Param, Ref, Reset, State
 from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Neuron, Op
 from sast_compile.ir.program import Edge, Node, Program, check
@@ -28,6 +29,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 SUPPORTED = ("input", "conv", "dense", "flatten")
 NEURONS = ("LOIHI", "CUBA")
+MOST = 2**31 - 1  # of a number in the file: what is larger was not meant as an integer
 ALIGNMENT = 6  # of currents, bias and threshold: lava.proc.lif.models, act_shift and vth_shift
 U = Clamp(rule="wrap_once", low=-(2**23) + 1, high=2**23)
 V = Clamp(rule="saturate", low=-(2**23) + 1, high=2**23 - 1)
@@ -49,6 +51,20 @@ def read_net(path: str | os.PathLike[str], name: str) -> Program:
     except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
         raise BadFile(f"cannot be read as a lava-dl network: {error}", where=where) from None
     return _Import(layers).program(name)
+
+
+def net_contract(path: str | os.PathLike[str]) -> Contract:
+    """Loihi's neuron, as every .net means it; dt is the file's ``simulation/Ts`` in ms (else 1 ms).
+
+    No integer of the network depends on dt.
+    """
+    with h5py.File(path, "r") as file:
+        stated = file.get("simulation/Ts")
+        table = {"Ts": stated[()] if isinstance(stated, h5py.Dataset) else 1}
+    step = _whole(table, "Ts", "simulation").flat[0].item()
+    return Contract(
+        dt=step * 1e-3, leak="euler", reset="zero", reset_when="after_fire", compare=">"
+    )
 
 
 Table: TypeAlias = Mapping[str, Any]
@@ -93,7 +109,11 @@ class _Import:
                 )
             if index == 0 and kind != "input":
                 self._spikes(_input_shape(layer))
+            if index and kind == "input":
+                raise BadFile("an input layer behind others", where=f"layer{index}")
             getattr(self, f"_{kind}")(f"layer{index}", layer)
+        if not any(isinstance(node.op, Neuron) for node in self.nodes):
+            raise BadFile("has no layer with neurons", where=name)
         return check(Program(name, tuple(self.nodes), (self.nodes[-1].name,), self.consts))
 
     def _spikes(self, shape: tuple[int, ...]) -> None:
@@ -112,7 +132,7 @@ class _Import:
         weight = _whole(layer, "weight", name)
         if weight.ndim != 5 or weight.shape[4] != 1:
             raise BadFile(f"weight of shape {weight.shape} is no 2-D kernel", where=name)
-        pads = _pair(layer, "padding", name)
+        pads = _pair(layer, "padding", name, least=0)
         ref, exponent = self._weight(name, weight[..., 0])
         op = Conv2d(
             weight=ref,
@@ -120,16 +140,16 @@ class _Import:
             stride=_pair(layer, "stride", name),
             padding=((pads[0], pads[0]), (pads[1], pads[1])),
             dilation=_pair(layer, "dilation", name),
-            groups=int(np.asarray(layer.get("groups", 1)).flat[0]),
+            groups=_pair({"groups": layer.get("groups", 1)}, "groups", name)[0],
         )
         self._project(name, op, layer)
 
     def _dense(self, name: str, layer: Table) -> None:
-        if "delay" in layer and np.any(np.asarray(layer["delay"]) != 0):
-            raise Unsupported("a delay per axon is not supported yet", where=name)
         if len(self.shape) != 1:
             self._flatten(f"{name}.flat", layer)
         weight = _whole(layer, "weight", name)
+        if weight.ndim < 2:
+            raise BadFile(f"weight of shape {weight.shape} is no matrix", where=name)
         ref, exponent = self._weight(name, weight.reshape(len(weight), -1))
         self._project(name, Dense(weight=ref, exponent=exponent), layer)
 
@@ -138,13 +158,19 @@ class _Import:
         shared = int(np.bitwise_or.reduce(np.abs(weight), axis=None))
         exponent = (shared & -shared).bit_length() - 1 if shared else 0
         weight = weight >> exponent
-        element = int_holding(min(int(weight.min()), -1), int(weight.max()))
+        low, high = int(weight.min()), int(weight.max())
+        # above 127 a grid of 8 bits is left only if nothing is negative
+        element = int_holding(low if high > 127 else min(low, -1), high)
         self.consts[f"{name}.weight"] = Const(TensorType(weight.shape, element), weight)
         return Ref(f"{name}.weight"), exponent
 
     def _project(self, name: str, op: Dense | Conv2d, layer: Table) -> None:
-        x = TensorType(self.shape, Int(1, signed=False))
-        shape = op.result(self.consts, x).shape
+        if "delay" in layer and np.any(_whole(layer, "delay", name)):
+            raise Unsupported("a delay per axon is not supported yet", where=name)
+        try:
+            shape = op.result(self.consts, TensorType(self.shape, Int(1, signed=False))).shape
+        except TypeMismatch as error:
+            raise BadFile(error.what, where=name) from None
         self._append(f"{name}.current", op)
         self._append(name, _neuron(name, layer, shape, self.consts))
         self.shape = shape
@@ -228,7 +254,9 @@ def _whole(layer: Table, key: str, where: str) -> Integers:
         data = np.asarray(layer[key], dtype=np.float64)
     except (TypeError, ValueError):
         raise BadFile(f"{key} is no array of numbers", where=where) from None
-    if not data.size or not np.isfinite(data).all() or (data != np.rint(data)).any():
+    if not data.size:
+        raise BadFile(f"{key} is empty", where=where)
+    if not np.isfinite(data).all() or (data != np.rint(data)).any() or np.abs(data).max() > MOST:
         raise CompileError(
             f"{key} is not all integers",
             where=where,
@@ -248,6 +276,8 @@ def _sizes(layer: Table, key: str, where: str) -> tuple[int, ...]:
     return tuple(int(n) for n in _whole(layer, key, where).ravel())
 
 
-def _pair(layer: Table, key: str, where: str) -> tuple[int, int]:
+def _pair(layer: Table, key: str, where: str, least: int = 1) -> tuple[int, int]:
     values = _sizes(layer, key, where)
+    if min(values) < least:
+        raise BadFile(f"{key} {values} is below {least}", where=where)
     return (values[0], values[-1])

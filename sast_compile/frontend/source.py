@@ -1,4 +1,7 @@
-"""A model file, `.pt` or `.nir`, as the graph, the contract and the float program in it."""
+"""A model file as the graph, the contract and the program in it.
+
+A `.pt` and a `.nir` hold floats; a lava-dl `.net` holds the integers of a chip, and no graph.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import nir
 from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
+from sast_compile.frontend.netx_to_ir import net_contract, read_net
 from sast_compile.frontend.nir_to_ir import (
     missing_contract,
     parse_nir,
@@ -27,15 +31,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """What a model file holds; ``network`` is the torch module of a `.pt`, None for a `.nir`."""
+    """What a model file holds; ``network`` is the torch module of a `.pt`, None for the others.
+
+    ``graph`` is None for a `.net`: it has no float model (`has_floats`).
+    """
 
     path: str  # as it was named; from the working directory if it lies inside
     sha256: str
-    graph: nir.NIRGraph
+    graph: nir.NIRGraph | None
     contract: Contract
-    program: Program  # in float64
+    program: Program  # in float64; the chip's integers if it is a `.net`
     dataset: str | None
     network: Network | None
+
+    @property
+    def has_floats(self) -> bool:
+        """Whether there is a float model that the integers stand for."""
+        return self.graph is not None
 
 
 def read_source(path: str | os.PathLike[str], contract: Contract | None = None) -> Source:
@@ -44,12 +56,17 @@ def read_source(path: str | os.PathLike[str], contract: Contract | None = None) 
     Raises BadFile for anything but a model, ContractMissing if no contract is stated, and
     BackendUnavailable for a `.pt` where torch is not installed.
     """
-    readers = {".pt": _from_checkpoint, ".pth": _from_checkpoint, ".nir": _from_nir}
+    readers = {
+        ".pt": _from_checkpoint,
+        ".pth": _from_checkpoint,
+        ".nir": _from_nir,
+        ".net": _from_net,
+    }
     suffix = Path(path).suffix.lower()
     if suffix not in readers:
         compiled = "it is compiled already: verify, run and inspect take it"
         raise BadFile(
-            f"a model ends in .pt or .nir, not in {suffix!r}",
+            f"a model ends in .pt, .nir or .net, not in {suffix!r}",
             where=str(path),
             hint=compiled if suffix == ".sast" else None,
         )
@@ -94,6 +111,14 @@ def _from_nir(path: str, contract: Contract | None) -> Source:
         raise missing_contract(path)
     program = to_program(graph, used, program_name(path))
     return Source(portable(path), sha256(data), graph, used, program, None, None)
+
+
+def _from_net(path: str, contract: Contract | None) -> Source:
+    data = read_whole(path)
+    if contract is not None:
+        raise BadFile("a .net holds integers of Loihi; --contract is for .nir", where=path)
+    program = read_net(path, program_name(path))
+    return Source(portable(path), sha256(data), None, net_contract(path), program, None, None)
 
 
 def portable(path: str) -> str:

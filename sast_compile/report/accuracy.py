@@ -15,12 +15,12 @@ from sast_compile.samples import Samples
 
 @dataclass(frozen=True)
 class Levels:
-    """Correct decisions of ``n`` at each level, None where a level cannot be run."""
+    """Correct decisions of ``n`` at each level, None where there is no such level."""
 
     n: int
     origin: str
     surrogate: int | None  # L0
-    hard: int  # L1
+    hard: int | None  # L1
     integers: int  # L2 = L3
     drift: tuple[Agreement, ...]  # L1 against L3, by layer
 
@@ -38,9 +38,9 @@ def accuracy_levels(source: Source, program: Program, samples: Samples) -> Level
         n=len(samples.labels),
         origin=samples.origin,
         surrogate=None if smooth is None else _correct(smooth[output], samples.labels),
-        hard=_correct(hard[output], samples.labels),
+        hard=None if hard is None else _correct(hard[output], samples.labels),
         integers=_correct(integers[output], samples.labels),
-        drift=tuple(agreement(hard, integers)),
+        drift=() if hard is None else tuple(agreement(hard, integers)),
     )
 
 

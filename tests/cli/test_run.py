@@ -12,9 +12,11 @@ from command_line import (
     document,
     files,
 )
+from net_files import dense_layer, input_layer, write
 
 from sast_compile.artifact import load_artifact
 from sast_compile.backends import reference
+from sast_compile.frontend.netx_to_ir import read_net
 
 
 @pytest.fixture
@@ -103,7 +105,135 @@ def test_run_refuses_files_that_are_no_array(
     assert words in sast("run", "net.sast", "--input", "bad.npy").message
 
 
-def test_run_refuses_an_npz_and_an_unknown_record(sast: Command, here: Path) -> None:
-    np.savez("bad.npy.npz", events=np.zeros((1, 2, 6)))
-    assert "give one array as .npy" in sast("run", "net.sast", "--input", "bad.npy.npz").message
-    assert "outputs, spikes or states" in sast("run", "net.sast", "--record", "all").message
+def test_run_takes_an_npz_of_one_array_or_the_one_that_is_named(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    wanted = document(sast("run", "net.sast", "--input", "events.npy", "--json"))["decisions"]
+    np.savez("one.npz", events)
+    np.savez("two.npz", a=events, b=events[:2])
+    found = document(sast("run", "net.sast", "--input", "one.npz", "--json"))
+    assert found["decisions"] == wanted
+    two = ["run", "net.sast", "--input", "two.npz"]
+    assert document(sast(*two, "--key", "b", "--json"))["decisions"] == wanted[:2]
+    assert sast(*two).message == "two.npz: holds 2 arrays; hint: --key, one of a, b"
+    assert "holds no array 'c'; hint: there is a, b" in sast(*two, "--key", "c").message
+
+
+def test_run_refuses_options_that_do_not_fit(sast: Command, here: Path) -> None:
+    run = ["run", "net.sast"]
+    assert "outputs, spikes, states or all" in sast(*run, "--record", "every").message
+    assert "both name events" in sast(*run, "--data", "digits", "--input", "x.npy").message
+    assert "--key needs --input" in sast(*run, "--key", "a").message
+    assert "did you mean 'digits'?" in sast(*run, "--data", "digit").message
+
+
+# which level, and what it cost
+
+
+def test_run_says_which_level_it_ran(sast: Command, here: Path) -> None:
+    write(here / "net.net", [dense_layer(np.full((2, 6), 90))])
+    levels = {
+        "net.sast": "L3: the integers of loihi2",
+        "net.nir": "L1: float hard spikes",
+        "net.net": "the integers of the .net",
+    }
+    for name, level in levels.items():
+        assert document(sast("run", name, "--json"))["level"] == level
+        assert level in sast("run", name).out
+
+
+def test_run_counts_the_synaptic_operations(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    found = document(sast("run", "net.sast", "--input", "events.npy", "--json"))
+    first, second = found["synops"]
+    assert (first["projection"], first["hidden"]) == ("fc1", 0)
+    weight = load_artifact("net.sast").program.consts["fc1.weight"].data
+    assert first["input"] == int(events.sum(axis=(0, 1)) @ (weight != 0).sum(axis=0))
+    assert second["input"] == 0
+    assert 0 < second["hidden"] <= found["spikes"]["lif1"] * 3
+    assert "by hidden spikes" in sast("run", "net.sast").out
+
+
+def test_all_is_every_spike_and_state_of_a_net(sast: Command, here: Path) -> None:
+    layers = [dense_layer(np.full((2, 3), 90)), dense_layer(np.full((1, 2), 90))]
+    program = read_net(write(here / "a.net", layers), "a")
+    drawn = np.random.default_rng(0).integers(0, 2, (2, 9, 3))
+    np.save("events.npy", drawn)
+    run = ["run", "a.net", "--input", "events.npy", "--record", "all", "-o", "all.npz"]
+    assert sast(*run).code == 0
+    trace = reference.run(program, drawn, "states")
+    with np.load("all.npz") as written:
+        assert len(written.files) == 6
+        for name, layer in trace.layers.items():
+            assert layer.spikes.any()
+            assert np.array_equal(written[f"{name}.spikes"], layer.spikes)
+            assert np.array_equal(written[f"{name}.u"], layer.states["u"])
+            assert np.array_equal(written[f"{name}.v"], layer.states["v"])
+
+
+def test_a_net_compiles_verifies_and_is_emitted(sast: Command, here: Path) -> None:
+    layers = [input_layer(6), dense_layer(np.full((2, 6), 90), neuron_vDecay=100)]
+    write(here / "a.net", layers)
+    made = document(sast("a.net", "--emit", "netx", "-o", "b.net", "--json"))
+    assert (made["artifact"], made["emitted"]) == ("b.sast", "b.net")
+    assert read_net(here / "b.net", "a") == read_net(here / "a.net", "a")
+    ended = sast("verify", "b.sast", "--backend", "torch")
+    assert ended.code == 3
+    assert "not measured: no float model: a .net holds integers" in ended.out
+    assert "a .net has no torch module" in ended.err
+    assert "layer1.current = dense" in sast("inspect", "a.net").out
+
+
+def test_an_emission_that_does_not_fit_is_refused(sast: Command, here: Path) -> None:
+    write(here / "a.net", [dense_layer(np.full((2, 6), 90))])
+    netx = ["a.net", "--emit", "netx"]
+    cases = {
+        "would replace the model": [*netx, "-o", "a.net"],
+        "add --emit netx": ["a.net", "-o", "c.net"],
+        "did you mean `netx`?": ["a.net", "--emit", "net"],
+        "leave out --stop-after": [*netx, "--stop-after", "fold_scales"],
+    }
+    before = files(here)
+    for words, arguments in cases.items():
+        assert words in sast(*arguments).message
+    assert "do not fit a .net" in sast("net.nir", "--bits", 3, "--emit", "netx").message
+    assert files(here) == before
+
+
+def test_a_graph_is_emitted_beside_its_artifact(sast: Command, here: Path) -> None:
+    netx = ["net.nir", "--target", "loihi2-netx", "--emit", "netx"]
+    assert document(sast(*netx, "--json"))["emitted"] == "net.loihi2-netx.8b.net"
+    assert "wrote x.sast and x.net" in sast(*netx, "-o", "x.sast").out
+    np.save("e.npy", np.random.default_rng(1).integers(0, 2, (4, 20, 6)))
+    one, other = (
+        document(sast("run", name, "--input", "e.npy", "--json")) for name in ("x.sast", "x.net")
+    )
+    assert list(one["spikes"].values()) == list(other["spikes"].values())
+    assert one["decisions"] == other["decisions"]
+
+
+# the order of the axes
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (2, 1, 0)])
+def test_another_order_of_the_axes_is_named(
+    sast: Command, here: Path, order: tuple[int, ...]
+) -> None:
+    np.save("bad.npy", np.zeros((4, 20, 6), np.uint8).transpose(order))
+    message = sast("run", "net.sast", "--input", "bad.npy").message
+    assert message.endswith(f"the axes are in another order: .transpose{order}")
+
+
+def test_one_sample_without_its_axis_is_named(sast: Command, here: Path) -> None:
+    np.save("bad.npy", np.zeros((20, 6), np.uint8))
+    message = sast("run", "net.sast", "--input", "bad.npy").message
+    assert message.endswith("one sample is array[None]")
+
+
+def test_steps_that_look_like_samples_are_warned_of(sast: Command, here: Path) -> None:
+    np.save("doubtful.npy", np.zeros((20, 4, 6), np.uint8))
+    ended = sast("run", "net.sast", "--input", "doubtful.npy")
+    assert ended.code == 0
+    assert "4 steps a sample, where the model's contract states 20" in ended.err
+    assert "was .transpose(1, 0, 2) meant?" in ended.err

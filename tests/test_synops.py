@@ -1,0 +1,91 @@
+"""Synaptic operations against counting every synapse of every spike by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loihi_programs import LoihiLayer, chain, random_chain
+from net_files import conv_layer, dense_layer, input_layer, write
+
+from sast_compile.backends import reference
+from sast_compile.frontend.netx_to_ir import read_net
+from sast_compile.ir.ops import Conv2d
+from sast_compile.report.synops import Operations, synops
+
+
+def test_one_spike_at_a_corner_and_one_inside(tmp_path: Path) -> None:
+    """A 3x3 kernel with padding 1 on 4x4: 9 synapses from inside, 4 from a corner, two channels."""
+    layers = [input_layer(1, 4, 4), conv_layer(np.ones((2, 1, 3, 3)), padding=[1, 1])]
+    program = read_net(write(tmp_path / "x.net", layers), "x")
+    for at, fan_out in (((0, 0), 8), ((0, 1), 12), ((1, 2), 18)):
+        events = np.zeros((1, 3, 1, 4, 4), np.uint8)
+        events[0, 1, 0, at[0], at[1]] = 1
+        trace = reference.run(program, events)
+        assert synops(program, events, trace) == (Operations("layer1.current", fan_out, 0),)
+
+
+def test_a_weight_of_0_is_no_synapse_and_a_graded_event_is_one_message() -> None:
+    program = chain("x", [LoihiLayer(np.array([[3, 0], [1, 1]]))], input_bits=4)
+    events = np.array([[[7, 0], [0, 9]]])
+    counted = synops(program, events, reference.run(program, events))
+    assert counted == (Operations("a1", 2 + 1, 0),)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_chains_against_loops(seed: int) -> None:
+    program, events = random_chain(seed, recurrent=seed % 2 == 1)
+    trace = reference.run(program, events)
+    for one in synops(program, events, trace):
+        source = program.by_name[one.projection].inputs[0].node
+        weight = program.consts[program.by_name[one.projection].op.weight.name].data
+        spikes = events if source == "x" else trace[source].spikes
+        total = 0
+        for at in np.argwhere(spikes):
+            total += int(spikes[tuple(at)]) * int((weight[:, at[2]] != 0).sum())
+        assert (one.input, one.hidden) == ((total, 0) if source == "x" else (0, total))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_convolutions_against_loops(tmp_path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    geometry = {
+        "stride": [1 + seed % 2, 1],
+        "padding": [seed % 3, 1],
+        "dilation": [1, 1 + seed // 2],
+    }
+    first = conv_layer(rng.integers(-1, 3, (4, 1, 2, 3)), groups=2, **geometry)
+    flat = int(np.prod(_shape(tmp_path, first)))
+    layers = [input_layer(2, 5, 6), first, dense_layer(rng.integers(-2, 3, (3, flat)))]
+    program = read_net(write(tmp_path / "x.net", layers), "x")
+    events = rng.integers(0, 2, (2, 4, 2, 5, 6))
+    trace = reference.run(program, events)
+    assert trace["layer1"].spikes.any()
+    by_input, by_hidden = synops(program, events, trace)
+    assert by_input == Operations("layer1.current", _by_loops(program, events), 0)
+    weight = program.consts["layer2.weight"].data
+    spikes = trace["layer1"].spikes.reshape(2, 4, -1)
+    assert by_hidden == Operations("layer2.current", 0, int((spikes @ (weight != 0).T).sum()))
+
+
+def _shape(tmp_path: Path, layer: dict[str, object]) -> tuple[int, ...]:
+    program = read_net(write(tmp_path / "s.net", [input_layer(2, 5, 6), layer]), "s")
+    return program.types["layer1"].shape
+
+
+def _by_loops(program: object, events: np.ndarray) -> int:
+    """Every output looks at every weight of its kernel; what it finds inside the input counts."""
+    node = program.by_name["layer1.current"]  # type: ignore[attr-defined]
+    op, (outputs, rows, columns) = node.op, program.types[node.name].shape  # type: ignore[attr-defined]
+    assert isinstance(op, Conv2d)
+    weight = program.consts[op.weight.name].data  # type: ignore[attr-defined]
+    per_group, height, width = weight.shape[1:]
+    total = 0
+    for o, r, c, i, j, k in np.ndindex(outputs, rows, columns, per_group, height, width):
+        y = r * op.stride[0] + j * op.dilation[0] - op.padding[0][0]
+        x = c * op.stride[1] + k * op.dilation[1] - op.padding[1][0]
+        if weight[o, i, j, k] and 0 <= y < events.shape[3] and 0 <= x < events.shape[4]:
+            channel = o // (outputs // op.groups) * per_group + i
+            total += int(events[:, :, channel, y, x].sum())
+    return total
