@@ -21,7 +21,7 @@ import numpy.typing as npt
 from sast_compile.contract import Contract
 from sast_compile.errors import BadFile, CompileError, TypeMismatch, Unsupported
 from sast_compile.ir.neuron import Clamp, Fire, MulShift, Param, Ref, Reset, State
-from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Neuron, Op
+from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, Op
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType, int_holding
 
@@ -150,8 +150,27 @@ class _Import:
         weight = _whole(layer, "weight", name)
         if weight.ndim < 2:
             raise BadFile(f"weight of shape {weight.shape} is no matrix", where=name)
-        ref, exponent = self._weight(name, weight.reshape(len(weight), -1))
-        self._project(name, Dense(weight=ref, exponent=exponent), layer)
+        matrix = weight.reshape(len(weight), -1)
+        ref, exponent = self._weight(name, matrix)
+        op, delays = Dense(weight=ref, exponent=exponent), _delays(name, layer, matrix.shape)
+        if delays.any():
+            self._delayed(name, op, delays, layer)
+        else:
+            self._project(name, op, layer)
+
+    def _delayed(self, name: str, op: Dense, delays: Integers, layer: Table) -> None:
+        """One projection a delay, each with the synapses that have it; their currents add up."""
+        source, whole = self.nodes[-1].name, self.consts.pop(op.weight.name)
+        currents: list[Edge] = []
+        for delay in np.unique(delays):
+            part, ref = f"{name}.current.d{delay}", Ref(f"{name}.weight.d{delay}")
+            self.consts[ref.name] = Const(whole.type, np.where(delays == delay, whole.data, 0))
+            same = Dense(weight=ref, exponent=op.exponent)
+            self.nodes.append(Node(part, same, (Edge(source, int(delay)),)))
+            currents.append(Edge(part))
+        self.nodes.append(Node(f"{name}.current", Add(), tuple(currents)))
+        self.shape = (len(delays),)
+        self._append(name, _neuron(name, layer, self.shape, self.consts))
 
     def _weight(self, name: str, weight: Integers) -> tuple[Ref, int]:
         """The weights without the powers of two that all share, and the exponent that has them."""
@@ -165,8 +184,8 @@ class _Import:
         return Ref(f"{name}.weight"), exponent
 
     def _project(self, name: str, op: Dense | Conv2d, layer: Table) -> None:
-        if "delay" in layer and np.any(_whole(layer, "delay", name)):
-            raise Unsupported("a delay per axon is not supported yet", where=name)
+        if isinstance(op, Conv2d) and _delays(name, layer, (1, 1)).any():
+            raise Unsupported("a delay on a convolution is not supported", where=name)
         try:
             shape = op.result(self.consts, TensorType(self.shape, Int(1, signed=False))).shape
         except TypeMismatch as error:
@@ -178,6 +197,26 @@ class _Import:
     def _append(self, name: str, op: Op) -> None:
         inputs = (Edge(self.nodes[-1].name),) if self.nodes else ()
         self.nodes.append(Node(name, op, inputs))
+
+
+def _delays(name: str, layer: Table, shape: tuple[int, ...]) -> Integers:
+    """The delay of every synapse (outputs, inputs) in steps, as netx's create_dense spreads them.
+
+    One number is for all synapses, one per output for all synapses of an output, one per input for
+    all of an input; where both numbers agree, netx takes them for outputs.
+    """
+    if "delay" not in layer:
+        return np.zeros(shape, np.int64)
+    delay = _whole(layer, "delay", name).ravel()
+    if (delay < 0).any():
+        raise BadFile(f"a delay of {delay.min()} steps", where=name)
+    if delay.size == 1 or not delay.any():
+        return np.full(shape, delay[0])
+    if delay.size == shape[0]:
+        return np.broadcast_to(delay[:, None], shape)
+    if delay.size == shape[1]:
+        return np.broadcast_to(delay[None, :], shape)
+    raise BadFile(f"{delay.size} delays for weights {shape}", where=name)
 
 
 def _neuron(name: str, layer: Table, shape: tuple[int, ...], consts: dict[str, Const]) -> Neuron:

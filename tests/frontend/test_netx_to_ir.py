@@ -17,6 +17,9 @@ from sast_compile.frontend.netx_to_ir import net_contract, read_net
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.neuron import MulShift, Ref
 from sast_compile.ir.ops import Conv2d, Dense
+from sast_compile.passes import Options
+from sast_compile.passes.balance_latency import balance_latency
+from sast_compile.target import load_target
 
 WEIGHT = np.array([[2, -4, 6], [8, 0, -10]])
 KERNEL = np.arange(8).reshape(2, 1, 2, 2) - 3
@@ -109,7 +112,8 @@ FIELDS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "empty weights": ({"weight": np.zeros((0, 3))}, ["weight is empty"]),
     "one axis": ({"weight": np.ones(3)}, ["(3,) is no matrix"]),
     "other inputs": ({"weight": np.ones((2, 4))}, ["does not fit an input"]),
-    "delays": ({"delay": np.array([0.0, 3.0, 0.0])}, ["a delay per axon"]),
+    "delays of another number": ({"delay": np.arange(4.0)}, ["4 delays for weights (2, 3)"]),
+    "negative delays": ({"delay": np.array([0.0, -3.0, 0.0])}, ["a delay of -3 steps"]),
     "decays per neuron": ({"neuron_vDecay": np.array([1, 2])}, ["vDecay differs between"]),
     "currents per neuron": ({"neuron_iDecay": np.array([1, 2])}, ["iDecay differs between"]),
     "no threshold": ({"neuron_vThMant": None}, ["has no neuron/vThMant"]),
@@ -135,7 +139,7 @@ CONVS: dict[str, tuple[dict[str, Any], str]] = {
     "a stride of 0": ({"stride": [0, 1]}, "stride (0, 1) is below 1"),
     "negative padding": ({"padding": [-1, 0]}, "padding (-1, 0) is below 0"),
     "a large kernel": ({"dilation": [9, 9]}, "larger than the padded input"),
-    "delays": ({"delay": np.ones(1)}, "a delay per axon"),
+    "delays": ({"delay": np.ones(1)}, "a delay on a convolution"),
 }
 
 
@@ -188,3 +192,42 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path.write_bytes(data[: int(len(data) * share)])
     with pytest.raises(BadFile, match=r"cannot be read as a lava-dl network|is no HDF5"):
         read_net(path, "x")
+
+
+def delayed_spikes(weight: np.ndarray, delays: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Loihi's neuron of `net_files.NEURON` with a delay per synapse, in plain loops over steps."""
+    steps, outputs = len(events), len(weight)
+    v, spikes = [0] * outputs, np.zeros((steps, outputs), int)
+    for t in range(steps):
+        for i in range(outputs):
+            current = sum(
+                int(weight[i, j]) * int(events[t - delays[i, j], j])
+                for j in range(weight.shape[1])
+                if t >= delays[i, j]
+            )
+            kept = abs(v[i]) * (4096 - 1024) >> 12
+            v[i] = (kept if v[i] >= 0 else -kept) + 64 * current
+            if v[i] > 3 * 64:
+                v[i], spikes[t, i] = 0, 1
+    return spikes
+
+
+@pytest.mark.parametrize(
+    ("delay", "spread"),
+    [
+        (np.array([2.0]), np.full((2, 3), 2)),
+        (np.array([0.0, 3.0]), np.array([[0, 0, 0], [3, 3, 3]])),
+        (np.array([0.0, 4.0, 1.0]), np.array([[0, 4, 1], [0, 4, 1]])),
+    ],
+)
+def test_delays_of_all_of_outputs_and_of_inputs(
+    tmp_path: Path, delay: np.ndarray, spread: np.ndarray
+) -> None:
+    path = write(tmp_path / "delayed.net", [input_layer(3), dense_layer(WEIGHT, delay=delay)])
+    program = read_net(path, "delayed")
+    events = (np.random.default_rng(0).random((40, 3)) < 0.5).astype(int)
+    wanted = delayed_spikes(WEIGHT, spread, events)
+    assert wanted.any(axis=0).all()
+    timed = balance_latency(program, load_target("loihi2"), Options()).program
+    for version in (program, timed):
+        assert np.array_equal(reference.run(version, events[None])["layer1"].spikes[0], wanted)
