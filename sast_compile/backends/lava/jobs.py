@@ -12,14 +12,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.backends.lava.graph import Graph, Source, lower
+from sast_compile.backends.lava.graph import Graph, lower
 from sast_compile.errors import CompileError
+from sast_compile.ir.events import Events, input_batch
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program, print_program
+from sast_compile.ir.types import Array
 from sast_compile.trace import Layer, Trace
 
 Record: TypeAlias = Literal["outputs", "spikes", "states"]
-Events: TypeAlias = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
 TIMINGS = "timings.json"
 POPULATIONS = 24  # in one graph: each is up to three processes of the operating system
@@ -53,29 +54,15 @@ class Job:
 def job(program: Program, events: Events, record: Record = "states") -> Job:
     """The job of running ``program`` on ``events``; raises CompileError if either cannot be."""
     graph = lower(program)
-    given = events if isinstance(events, Mapping) else dict.fromkeys(program.inputs, events)
-    if set(given) != set(program.inputs):
-        raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
-    checked = {s.name: _checked(s, np.asarray(given[s.name])) for s in graph.sources}
-    if len({data.shape[:2] for data in checked.values()}) != 1:
-        raise CompileError("the inputs differ in samples or steps")
-    return Job(program, graph, checked, record)
+    batch = input_batch(program, events)
+    if 0 in next(iter(batch.values())).shape[:2]:
+        raise CompileError("samples without a step do not fit into Lava", where=program.name)
+    return Job(program, graph, {name: _flat(data) for name, data in batch.items()}, record)
 
 
-def _checked(source: Source, data: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    if data.ndim < 2 or data.shape[2:] != source.shape or 0 in data.shape[:2]:
-        raise CompileError(
-            f"events of shape {data.shape} do not fit",
-            where=source.name,
-            hint=f"(samples, steps, {', '.join(map(str, source.shape))}) is expected",
-        )
-    low, high = source.element.low, source.element.high
-    if data.min() < low or data.max() > high or (data != data.astype(int)).any():
-        raise CompileError(
-            f"events {data.min()}..{data.max()} are not integers of {source.element}",
-            where=source.name,
-        )
-    return data.astype(np.int32).reshape(*data.shape[:2], math.prod(source.shape))
+def _flat(data: Array) -> npt.NDArray[np.int32]:
+    """(samples, steps, elements), in C order."""
+    return data.astype(np.int32).reshape(*data.shape[:2], math.prod(data.shape[2:]))
 
 
 def grouped(jobs: Sequence[Job]) -> list[list[int]]:

@@ -14,7 +14,6 @@ import msgspec
 from sast_compile.backends.lava.environment import lava_is_here, lava_python
 from sast_compile.backends.lava.jobs import (
     TIMINGS,
-    Events,
     Job,
     Record,
     grouped,
@@ -24,6 +23,7 @@ from sast_compile.backends.lava.jobs import (
 )
 from sast_compile.backends.lava.private_process import run_worker
 from sast_compile.backends.lava.timings import Timings
+from sast_compile.ir.events import Events
 from sast_compile.ir.program import Program
 from sast_compile.trace import Trace
 

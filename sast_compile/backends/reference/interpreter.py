@@ -16,6 +16,7 @@ from typing_extensions import assert_never
 from sast_compile.backends.reference.equations import Values, neuron_step, numbers, shift
 from sast_compile.errors import CompileError
 from sast_compile.ir.conv import convolve
+from sast_compile.ir.events import Events, input_batch
 from sast_compile.ir.neuron import State
 from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Join, Neuron, Terms
 from sast_compile.ir.program import Edge, Node, Program
@@ -23,9 +24,6 @@ from sast_compile.ir.types import Float, TensorType, int_holding, scale_column, 
 from sast_compile.trace import Layer, Tally, Trace
 
 Record: TypeAlias = Literal["outputs", "spikes", "states"]
-
-
-Events: TypeAlias = npt.ArrayLike | Mapping[str, npt.ArrayLike]
 
 
 def run(program: Program, events: Events, record: Record = "spikes") -> Trace:
@@ -44,43 +42,6 @@ def run(program: Program, events: Events, record: Record = "spikes") -> Trace:
         for log_ in log.values():
             log_.keep(machine)
     return Trace({name: log_.layer() for name, log_ in log.items()})
-
-
-def input_batch(program: Program, events: Events) -> dict[str, Values]:
-    """The events by input name, checked against the inputs' shapes and ranges."""
-    given = events if isinstance(events, Mapping) else dict.fromkeys(program.inputs, events)
-    if set(given) != set(program.inputs):
-        raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
-    batch = {name: _checked(program, name, np.asarray(data)) for name, data in given.items()}
-    sizes = {name: data.shape[:2] for name, data in batch.items()}
-    if len(set(sizes.values())) > 1:
-        raise CompileError(f"the inputs differ in samples or steps: {sizes}")
-    return batch
-
-
-def _checked(program: Program, name: str, data: npt.NDArray[Any]) -> Values:
-    type_ = program.types[name]
-    if data.dtype.kind not in "biuf":
-        raise CompileError(f"events of {data.dtype} are no numbers", where=name)
-    if data.ndim < 2 or data.shape[2:] != type_.shape or data.shape[0] < 1:
-        raise CompileError(
-            f"events of shape {data.shape} do not fit {type_}",
-            where=name,
-            hint=f"(samples, steps, {', '.join(map(str, type_.shape))}) is expected",
-        )
-    if not isinstance(type_.element, Float):
-        low, high = type_.element.low, type_.element.high
-        if data.size and (
-            not np.isfinite(data).all()
-            or data.min() < low
-            or data.max() > high
-            or (data != np.trunc(data)).any()
-        ):
-            raise CompileError(
-                f"events {data.min()}..{data.max()} are not integers of {type_.element}", where=name
-            )
-        return data.astype(np.int64)
-    return data.astype(np.float64)
 
 
 class _Machine:

@@ -1,0 +1,55 @@
+"""Events on their way into a program: checked against its inputs, for every back end alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sast_compile.errors import CompileError
+from sast_compile.ir.program import Program
+from sast_compile.ir.types import Array, Float
+
+Events: TypeAlias = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+
+
+def input_batch(program: Program, events: Events) -> dict[str, Array]:
+    """The events by input name, int64 or float64 (samples, steps, *shape).
+
+    Raises CompileError naming the input if shape, range or kind of number do not fit.
+    """
+    given = events if isinstance(events, Mapping) else dict.fromkeys(program.inputs, events)
+    if set(given) != set(program.inputs):
+        raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
+    batch = {name: _checked(program, name, np.asarray(data)) for name, data in given.items()}
+    sizes = {name: data.shape[:2] for name, data in batch.items()}
+    if len(set(sizes.values())) > 1:
+        raise CompileError(f"the inputs differ in samples or steps: {sizes}")
+    return batch
+
+
+def _checked(program: Program, name: str, data: Array) -> Array:
+    type_ = program.types[name]
+    if data.dtype.kind not in "biuf":
+        raise CompileError(f"events of {data.dtype} are no numbers", where=name)
+    if data.ndim < 2 or data.shape[2:] != type_.shape or data.shape[0] < 1:
+        raise CompileError(
+            f"events of shape {data.shape} do not fit {type_}",
+            where=name,
+            hint=f"(samples, steps, {', '.join(map(str, type_.shape))}) is expected",
+        )
+    if not isinstance(type_.element, Float):
+        low, high = type_.element.low, type_.element.high
+        if data.size and (
+            not np.isfinite(data).all()
+            or data.min() < low
+            or data.max() > high
+            or (data != np.trunc(data)).any()
+        ):
+            raise CompileError(
+                f"events {data.min()}..{data.max()} are not integers of {type_.element}", where=name
+            )
+        return data.astype(np.int64)
+    return data.astype(np.float64)
