@@ -30,7 +30,9 @@ def read_array(path: str, key: str | None = None) -> Array:
         with data:
             return np.asarray(data[_member(list(data.files), key, path)])
     except (ValueError, OSError, EOFError, MemoryError, BadZipFile) as error:
-        raise BadFile(f"is no .npy of numbers: {error}", where=path) from None
+        # numpy's own words recommend unpickling, which could run what the file says
+        why = "damaged, foreign, or of Python objects" if "pickle" in str(error) else error
+        raise BadFile(f"is no .npy of numbers: {why}", where=path) from None
 
 
 def _member(names: list[str], key: str | None, path: str) -> str:
