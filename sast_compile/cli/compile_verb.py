@@ -112,6 +112,8 @@ def _dump(compiled: Compiled, folder: Path) -> None:
 def _print_passes(compiled: Compiled) -> None:
     source = compiled.source
     output.print(f"{shown(source.path)} -> {shown(compiled.target.title)}", soft_wrap=True)
+    for what in source.left_out:
+        output.print(f"[yellow]left out:[/] {shown(what)}", soft_wrap=True)
     passes = table("passes", "pass", "node", "what changed")
     for step in compiled.steps:
         if not step.notes:
@@ -159,6 +161,7 @@ def _document(
 
     return {
         "source": compiled.source.path,
+        "left_out": compiled.source.left_out,
         "target": compiled.target.name,
         "passes": [
             {

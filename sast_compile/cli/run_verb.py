@@ -93,6 +93,8 @@ def runnable(path: str, contract: Contract | None) -> Runnable:
         level = f"L3: the integers of {artifact.target.name}"
         return Runnable(artifact.program, artifact.contract, artifact.provenance.data, level)
     source = read_source(path, contract)
+    for what in source.left_out:
+        errors.print(f"[yellow]left out:[/] {shown(what)}", soft_wrap=True)
     level = "L1: float hard spikes" if source.has_floats else "the integers of the .net"
     return Runnable(source.program, source.contract, source.dataset, level)
 

@@ -26,6 +26,7 @@ from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType, int_holding
 
 Integers: TypeAlias = npt.NDArray[np.int64]
+Table: TypeAlias = Mapping[str, Any]  # the data sets of a layer
 
 SUPPORTED = ("input", "conv", "dense", "flatten")
 NEURONS = ("LOIHI", "CUBA")
@@ -38,8 +39,35 @@ V = Clamp(rule="saturate", low=-(2**23) + 1, high=2**23 - 1)
 def read_net(path: str | os.PathLike[str], name: str) -> Program:
     """The integer program of a lava-dl network; zero latency, as slayer computes it.
 
-    Raises BadFile for anything but such a file, and Unsupported naming the layer and its type.
+    What happens outside the chip is not in it: see `left_out`. Raises BadFile for anything but such
+    a file, and Unsupported naming the layer and its type.
     """
+    return _Import(_chip_layers(_read(path))).program(name)
+
+
+def left_out(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """What the file says that the program does not hold, in words: the host's part of the net."""
+    layers = _read(path)
+    said = [
+        f"layer{index}: the host averages groups of outputs; decisions are of outputs"
+        for index in range(len(_chip_layers(layers)), len(layers))
+    ]
+    if "neuron/type" in layers[0] and _text(layers[0], "type", "layer0") == "input":
+        said.insert(
+            0, "layer0: its neurons turn values into spikes before the chip; give the spikes"
+        )
+    return tuple(said)
+
+
+def _chip_layers(layers: list[Table]) -> list[Table]:
+    """The layers without the averages at the end, which count spikes and have no neurons."""
+    last = len(layers)
+    while last > 1 and _text(layers[last - 1], "type", f"layer{last - 1}") == "average":
+        last -= 1
+    return layers[:last]
+
+
+def _read(path: str | os.PathLike[str]) -> list[Table]:
     where = str(path)
     if not Path(path).is_file():
         raise BadFile("no such file", where=where)
@@ -47,10 +75,9 @@ def read_net(path: str | os.PathLike[str], name: str) -> Program:
         raise BadFile("is no HDF5 file, so no lava-dl network", where=where)
     try:
         with h5py.File(path, "r") as file:
-            layers = _layers(file)
+            return _layers(file)
     except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
         raise BadFile(f"cannot be read as a lava-dl network: {error}", where=where) from None
-    return _Import(layers).program(name)
 
 
 def net_contract(path: str | os.PathLike[str]) -> Contract:
@@ -65,9 +92,6 @@ def net_contract(path: str | os.PathLike[str]) -> Contract:
     return Contract(
         dt=step * 1e-3, leak="euler", reset="zero", reset_when="after_fire", compare=">"
     )
-
-
-Table: TypeAlias = Mapping[str, Any]
 
 
 def _layers(file: h5py.File) -> list[Table]:
@@ -121,7 +145,7 @@ class _Import:
         self.shape = shape
 
     def _input(self, name: str, layer: Table) -> None:
-        """The events; a neuron of the input layer codes values outside the chip and is left out."""
+        """The events; neurons of the input layer code values outside the chip (`left_out`)."""
         self._spikes(_sizes(layer, "shape", name))
 
     def _flatten(self, name: str, layer: Table) -> None:

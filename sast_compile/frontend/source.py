@@ -16,7 +16,7 @@ import nir
 from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
-from sast_compile.frontend.netx_to_ir import net_contract, read_net
+from sast_compile.frontend.netx_to_ir import left_out, net_contract, read_net
 from sast_compile.frontend.nir_to_ir import (
     missing_contract,
     parse_nir,
@@ -43,6 +43,7 @@ class Source:
     program: Program  # in float64; the chip's integers if it is a `.net`
     dataset: str | None
     network: Network | None
+    left_out: tuple[str, ...] = ()  # what the file says that the program does not hold
 
     @property
     def has_floats(self) -> bool:
@@ -118,7 +119,9 @@ def _from_net(path: str, contract: Contract | None) -> Source:
     if contract is not None:
         raise BadFile("a .net holds integers of Loihi; --contract is for .nir", where=path)
     program = read_net(path, program_name(path))
-    return Source(portable(path), sha256(data), None, net_contract(path), program, None, None)
+    contract = net_contract(path)
+    said = left_out(path)
+    return Source(portable(path), sha256(data), None, contract, program, None, None, said)
 
 
 def portable(path: str) -> str:

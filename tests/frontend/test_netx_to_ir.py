@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from net_files import Layer, conv_layer, dense_layer, input_layer, text, write
+from net_files import NEURON, Layer, conv_layer, dense_layer, input_layer, text, write
 
 from sast_compile.backends import reference
 from sast_compile.contract import Contract
@@ -153,9 +153,23 @@ def test_a_convolution_that_is_refused(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize("kind", ["average", "pool", "convT", "concat", "dense_rec"])
 def test_other_layers_are_named(tmp_path: Path, kind: str) -> None:
-    message = refusal(tmp_path, input_layer(3), {"type": text(kind)})
+    message = refusal(tmp_path, input_layer(3), {"type": text(kind)}, dense_layer(WEIGHT))
     assert message.startswith(f"layer1: a lava-dl layer of type '{kind}'")
     assert "input, conv, dense, flatten" in message
+
+
+def test_what_the_host_does_is_left_out_and_said(tmp_path: Path) -> None:
+    coded = input_layer(3) | NEURON
+    average = {"type": text("average"), "shape": np.array([1])}
+    path = write(tmp_path / "x.net", [coded, dense_layer(WEIGHT), average])
+    source = read_source(path)
+    assert source.program.outputs == ("layer1",)
+    first, last = source.left_out
+    assert first.startswith("layer0: its neurons turn values into spikes before the chip")
+    assert last.startswith("layer2: the host averages groups of outputs")
+    plain = read_source(write(tmp_path / "y.net", [input_layer(3), dense_layer(WEIGHT)]))
+    assert plain.left_out == ()
+    assert plain.program.nodes == source.program.nodes
 
 
 def test_networks_without_what_they_need(tmp_path: Path) -> None:
