@@ -10,6 +10,8 @@ from pathlib import Path
 
 from sast_compile.errors import BadFile
 
+HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
+
 
 def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """``data`` lies at ``path``; an interruption leaves the old file or none, never half of one."""

@@ -2,8 +2,8 @@
 
 Two claims are kept apart. *Exact*: the torch integer model, Lava and every other back end give the
 reference interpreter's spikes, u and v in every layer, step and sample, and every integer is the
-rounding of its float. *Measured*: how many spikes
-of the float hard-spike model the integers keep. Only the first decides.
+rounding of its float. *Measured*: how many spikes of the float hard-spike model the integers keep.
+Only the first decides.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def verify(
 ) -> Verification:
     """Every back end (or those named) on the first ``samples`` test samples of the model's data.
 
-    ``events`` (samples, steps, *input shape) takes the place of that data.
-    ``model`` is the source model; by default the file that the artifact was made from, if it is
-    still there unchanged. Raises CompileError for an unknown back end or a model that is another.
+    ``events`` (samples, steps, *input shape) takes the place of that data. ``model`` is the source
+    model; by default the file that the artifact was made from, if it is still there unchanged.
+    Raises CompileError for an unknown back end or a model that is another.
     """
     chosen = _chosen(backends)
     source, no_source = find_source(artifact, model)

@@ -17,16 +17,14 @@ import numpy as np
 
 from sast_compile.errors import TargetLimit, Unsupported
 from sast_compile.files import write_whole
-from sast_compile.ir.neuron import Clamp, Fire, MulShift, Ref, Reset, State
+from sast_compile.ir.loihi import ALIGNMENT, as_loihi
+from sast_compile.ir.neuron import MulShift, Ref
 from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Neuron, lookup
 from sast_compile.ir.program import Node, Program
 from sast_compile.ir.types import Array
 
-ALIGNMENT = 6  # of the bias: lava-dl's netx sets bias_exp = 6
 WEIGHTS = (-256, 254)  # lava.lib.dl.netx.utils.optimize_weight_bits clips outside
 UNSIGNED = 255  # the last weight where none is negative
-U = Clamp(rule="wrap_once", low=-(2**23) + 1, high=2**23)
-V = Clamp(rule="saturate", low=-(2**23) + 1, high=2**23 - 1)
 
 
 def write_net(program: Program, path: str | os.PathLike[str]) -> None:
@@ -115,7 +113,7 @@ def _check_weights(name: str, weight: Array, exponent: int) -> None:
 def _population(program: Program, node: Node) -> dict[str, Any]:
     op = node.op
     assert isinstance(op, Neuron)
-    if op.fire is None or len(op.synapses) != 1 or op != _loihi(op, op.fire):
+    if op.fire is None or op != as_loihi(op):
         raise Unsupported("is no CUBA neuron of Loihi, which a .net means", where=node.name)
     registers = {
         "iDecay": _decay(node, op.synapses[0].decay) + 1,
@@ -131,21 +129,6 @@ def _population(program: Program, node: Node) -> dict[str, Any]:
         layer[f"neuron/{key}"] = value
     bias = _bias(program, node, op)
     return layer | ({} if bias is None else {"bias": bias})
-
-
-def _loihi(op: Neuron, fire: Fire) -> Neuron:
-    """Loihi's neuron with the numbers of ``op``; equal to ``op`` if that is one."""
-    u, v = op.synapses[0].decay, op.voltage
-    du = u.decay if isinstance(u, MulShift) else 0
-    dv = MulShift(decay=v.decay.decay) if isinstance(v.decay, MulShift) else None
-    return Neuron(
-        shape=op.shape,
-        synapses=(State(decay=MulShift(decay=du, offset=1), gain=1 << ALIGNMENT, clamp=U),),
-        voltage=State(decay=dv, bias=v.bias, bias_exponent=v.bias_exponent, clamp=V),
-        fire=Fire(compare=">", threshold=fire.threshold, unit=1 << ALIGNMENT),
-        reset=Reset(kind="zero"),
-        start=op.start,
-    )
 
 
 def _decay(node: Node, decay: object) -> int:
@@ -170,7 +153,7 @@ def _bias(program: Program, node: Node, op: Neuron) -> Array | None:
             where=node.name,
             hint="compile with --target loihi2-netx",
         )
-    units = value >> ALIGNMENT
+    units = value >> ALIGNMENT  # netx sets bias_exp = 6
     channels = units.reshape(len(units), -1)
     same = (channels == channels[:, :1]).all()
     return channels[:, 0] if same else units

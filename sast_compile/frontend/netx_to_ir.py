@@ -8,10 +8,10 @@ inputs, rows, columns, 1), and a flatten runs channels, rows, columns.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
@@ -20,7 +20,9 @@ import numpy.typing as npt
 
 from sast_compile.contract import Contract
 from sast_compile.errors import BadFile, CompileError, TypeMismatch, Unsupported
-from sast_compile.ir.neuron import Clamp, Fire, MulShift, Param, Ref, Reset, State
+from sast_compile.files import HDF5, read_whole
+from sast_compile.ir.loihi import ALIGNMENT, loihi_neuron
+from sast_compile.ir.neuron import Param, Ref
 from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, Op
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType, int_holding
@@ -31,73 +33,78 @@ Table: TypeAlias = Mapping[str, Any]  # the data sets of a layer
 SUPPORTED = ("input", "conv", "dense", "flatten")
 NEURONS = ("LOIHI", "CUBA")
 MOST = 2**31 - 1  # of a number in the file: what is larger was not meant as an integer
-ALIGNMENT = 6  # of currents, bias and threshold: lava.proc.lif.models, act_shift and vth_shift
-U = Clamp(rule="wrap_once", low=-(2**23) + 1, high=2**23)
-V = Clamp(rule="saturate", low=-(2**23) + 1, high=2**23 - 1)
+
+
+@dataclass(frozen=True)
+class Net:
+    """A file as it was read: its layers in order, and ``simulation/Ts`` as ``Ts``."""
+
+    layers: list[Table]
+    simulation: Table
+
+    def program(self, name: str) -> Program:
+        """The integer program; zero latency, as slayer computes it.
+
+        What happens outside the chip is not in it: see `left_out`. Raises Unsupported naming the
+        layer and its type, BadFile for layers that do not fit together.
+        """
+        return _Import(self.chip_layers).program(name)
+
+    @property
+    def contract(self) -> Contract:
+        """Loihi's neuron, as every .net means it; dt is ``simulation/Ts`` in ms (else 1 ms).
+
+        No integer of the network depends on dt.
+        """
+        step = _whole(self.simulation, "Ts", "simulation").flat[0].item()
+        return Contract(
+            dt=step * 1e-3, leak="euler", reset="zero", reset_when="after_fire", compare=">"
+        )
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """What the file says that the program does not hold, in words: the host's part."""
+        said = [
+            f"layer{index}: the host averages groups of outputs; decisions are of outputs"
+            for index in range(len(self.chip_layers), len(self.layers))
+        ]
+        first = self.layers[0]
+        if "neuron/type" in first and _text(first, "type", "layer0") == "input":
+            coding = "its neurons turn values into spikes before the chip; give the spikes"
+            said.insert(0, f"layer0: {coding}")
+        return tuple(said)
+
+    @property
+    def chip_layers(self) -> list[Table]:
+        """The layers without the averages at the end, which count spikes and have no neurons."""
+        last = len(self.layers)
+        while last > 1 and _text(self.layers[last - 1], "type", f"layer{last - 1}") == "average":
+            last -= 1
+        return self.layers[:last]
 
 
 def read_net(path: str | os.PathLike[str], name: str) -> Program:
-    """The integer program of a lava-dl network; zero latency, as slayer computes it.
-
-    What happens outside the chip is not in it: see `left_out`. Raises BadFile for anything but such
-    a file, and Unsupported naming the layer and its type.
-    """
-    return _Import(_chip_layers(_read(path))).program(name)
+    """The integer program of the lava-dl network at ``path``; see `parse_net`."""
+    return parse_net(read_whole(path), str(path)).program(name)
 
 
-def left_out(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """What the file says that the program does not hold, in words: the host's part of the net."""
-    layers = _read(path)
-    said = [
-        f"layer{index}: the host averages groups of outputs; decisions are of outputs"
-        for index in range(len(_chip_layers(layers)), len(layers))
-    ]
-    if "neuron/type" in layers[0] and _text(layers[0], "type", "layer0") == "input":
-        said.insert(
-            0, "layer0: its neurons turn values into spikes before the chip; give the spikes"
-        )
-    return tuple(said)
-
-
-def _chip_layers(layers: list[Table]) -> list[Table]:
-    """The layers without the averages at the end, which count spikes and have no neurons."""
-    last = len(layers)
-    while last > 1 and _text(layers[last - 1], "type", f"layer{last - 1}") == "average":
-        last -= 1
-    return layers[:last]
-
-
-def _read(path: str | os.PathLike[str]) -> list[Table]:
-    where = str(path)
-    if not Path(path).is_file():
-        raise BadFile("no such file", where=where)
-    if not h5py.is_hdf5(path):
+def parse_net(data: bytes, where: str) -> Net:
+    """The network in ``data``, the bytes of an HDF5 file; BadFile if they are anything else."""
+    if not data.startswith(HDF5):
         raise BadFile("is no HDF5 file, so no lava-dl network", where=where)
     try:
-        with h5py.File(path, "r") as file:
-            return _layers(file)
+        with h5py.File(io.BytesIO(data), "r") as file:
+            stated = file.get("simulation/Ts")
+            simulation = {"Ts": stated[()] if isinstance(stated, h5py.Dataset) else 1}
+            return Net(_layers(file, where), simulation)
     except (OSError, KeyError, RuntimeError, UnicodeDecodeError) as error:
         raise BadFile(f"cannot be read as a lava-dl network: {error}", where=where) from None
 
 
-def net_contract(path: str | os.PathLike[str]) -> Contract:
-    """Loihi's neuron, as every .net means it; dt is the file's ``simulation/Ts`` in ms (else 1 ms).
-
-    No integer of the network depends on dt.
-    """
-    with h5py.File(path, "r") as file:
-        stated = file.get("simulation/Ts")
-        table = {"Ts": stated[()] if isinstance(stated, h5py.Dataset) else 1}
-    step = _whole(table, "Ts", "simulation").flat[0].item()
-    return Contract(
-        dt=step * 1e-3, leak="euler", reset="zero", reset_when="after_fire", compare=">"
-    )
-
-
-def _layers(file: h5py.File) -> list[Table]:
+def _layers(file: h5py.File, where: str) -> list[Table]:
     group = file.get("layer")
     if not isinstance(group, h5py.Group) or not len(group):
-        raise BadFile("has no layers", where=str(file.filename))
+        raise BadFile("has no layers", where=where)
     names = [str(i) for i in range(len(group))]
     return [_table(group[name]) for name in names]
 
@@ -145,7 +152,7 @@ class _Import:
         self.shape = shape
 
     def _input(self, name: str, layer: Table) -> None:
-        """The events; neurons of the input layer code values outside the chip (`left_out`)."""
+        """The events; neurons of the input layer code values outside the chip (`Net.left_out`)."""
         self._spikes(_sizes(layer, "shape", name))
 
     def _flatten(self, name: str, layer: Table) -> None:
@@ -252,25 +259,13 @@ def _neuron(name: str, layer: Table, shape: tuple[int, ...], consts: dict[str, C
     for key, plain in (("wgtExp", 0), ("refDelay", 1), ("gradedSpike", 0)):
         if int(np.asarray(layer.get(f"neuron/{key}", plain)).flat[0]) != plain:
             raise Unsupported(f"neuron/{key} other than {plain} is not supported", where=name)
-    return Neuron(
-        shape=shape,
-        synapses=(
-            State(
-                decay=MulShift(decay=_number(layer, "neuron/iDecay", name) - 1, offset=1),
-                gain=1 << ALIGNMENT,
-                clamp=U,
-            ),
-        ),
-        voltage=State(
-            decay=MulShift(decay=_number(layer, "neuron/vDecay", name)),
-            bias=_bias(name, layer, shape, consts),
-            bias_exponent=ALIGNMENT,
-            clamp=V,
-        ),
-        fire=Fire(
-            compare=">", threshold=_number(layer, "neuron/vThMant", name), unit=1 << ALIGNMENT
-        ),
-        reset=Reset(kind="zero"),
+    return loihi_neuron(
+        shape,
+        du=_number(layer, "neuron/iDecay", name) - 1,
+        dv=_number(layer, "neuron/vDecay", name),
+        threshold=_number(layer, "neuron/vThMant", name),
+        bias=_bias(name, layer, shape, consts),
+        bias_exponent=ALIGNMENT,
     )
 
 

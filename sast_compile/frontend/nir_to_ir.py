@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from sast_compile.contract import METADATA_KEY, Contract, contract_from_json
 from sast_compile.errors import BadFile, CompileError, ContractMissing, Unsupported
-from sast_compile.files import read_whole
+from sast_compile.files import HDF5, read_whole
 from sast_compile.ir.neuron import Factor, Fire, Param, Ref, Reset, State
 from sast_compile.ir.ops import Add, Dense, Flatten, Input, Neuron, Op
 from sast_compile.ir.program import NAME, Edge, Node, Program, check
@@ -31,7 +31,6 @@ from sast_compile.ir.types import Const, Float, TensorType
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-HDF5 = b"\x89HDF\r\n\x1a\n"  # what such a file begins with
 PROJECTIONS, NEURONS = ("Linear", "Affine"), ("IF", "LIF")
 SUPPORTED = ("Input", "Output", "Flatten", *PROJECTIONS, *NEURONS)
 COUNT_BITS = 8  # of an input that the contract calls "counts"

@@ -16,7 +16,7 @@ import nir
 from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
-from sast_compile.frontend.netx_to_ir import left_out, net_contract, read_net
+from sast_compile.frontend.netx_to_ir import parse_net
 from sast_compile.frontend.nir_to_ir import (
     missing_contract,
     parse_nir,
@@ -118,10 +118,11 @@ def _from_net(path: str, contract: Contract | None) -> Source:
     data = read_whole(path)
     if contract is not None:
         raise BadFile("a .net holds integers of Loihi; --contract is for .nir", where=path)
-    program = read_net(path, program_name(path))
-    contract = net_contract(path)
-    said = left_out(path)
-    return Source(portable(path), sha256(data), None, contract, program, None, None, said)
+    net = parse_net(data, path)
+    program = net.program(program_name(path))
+    return Source(
+        portable(path), sha256(data), None, net.contract, program, None, None, net.left_out
+    )
 
 
 def portable(path: str) -> str:

@@ -13,7 +13,7 @@ from net_files import NEURON, Layer, conv_layer, dense_layer, input_layer, text,
 from sast_compile.backends import reference
 from sast_compile.contract import Contract
 from sast_compile.errors import BadFile, CompileError
-from sast_compile.frontend.netx_to_ir import net_contract, read_net
+from sast_compile.frontend.netx_to_ir import parse_net, read_net
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.neuron import MulShift, Ref
 from sast_compile.ir.ops import Conv2d, Dense
@@ -89,7 +89,7 @@ def test_positive_weights_may_fill_eight_bits(tmp_path: Path) -> None:
 def test_the_contract_is_loihis(tmp_path: Path, step: int | None, dt: float) -> None:
     path = write(tmp_path / "x.net", [dense_layer(WEIGHT)], step)
     wanted = Contract(dt=dt, leak="euler", reset="zero", reset_when="after_fire", compare=">")
-    assert net_contract(path) == wanted
+    assert parse_net(path.read_bytes(), "x.net").contract == wanted
     source = read_source(path)
     assert (source.graph, source.network, source.has_floats) == (None, None, False)
     with pytest.raises(BadFile, match=r"--contract is for \.nir"):

@@ -9,12 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.neuron import Clamp, Fire, MulShift, Param, Record, Ref, Reset, State
+from sast_compile.ir.loihi import as_loihi, rate
+from sast_compile.ir.neuron import Param, Record, Ref
 from sast_compile.ir.ops import Consts, Neuron, lookup
 
-ALIGN = 64  # Lava shifts currents and thresholds left by 6: AbstractPyLifModelFixed.act_shift
-U_CLAMP = Clamp(rule="wrap_once", low=-((1 << 23) - 1), high=1 << 23)
-V_CLAMP = Clamp(rule="saturate", low=-((1 << 23) - 1), high=(1 << 23) - 1)
 DECAY = (0, 4095)
 THRESHOLD = (1, 131071)
 BIAS_MANTISSA = (-4096, 4095)
@@ -37,53 +35,20 @@ class Population:
 
 def population(name: str, op: Neuron, consts: Consts) -> Population:
     """The registers of ``op``; Unsupported or TargetLimit if it is not exactly Loihi's neuron."""
-    for difference in _differences(op, _composed(op)):
+    for difference in _differences(op, as_loihi(op)):
         raise Unsupported(
             f"{difference}, so this is not Loihi's neuron, which is all that Lava's LIFReset holds",
             where=name,
             hint="compile for loihi2, or run it on another back end",
         )
+    assert op.fire is not None  # Loihi's neuron fires
     registers, voltage = _Registers(name, consts), op.voltage
-    du = registers.scalar("u decay", _rate(op.synapses[0]), DECAY)
-    dv = registers.scalar("v decay", _rate(voltage), DECAY)
-    vth = registers.scalar("threshold", _threshold(op), THRESHOLD)
+    du = registers.scalar("u decay", rate(op.synapses[0]), DECAY)
+    dv = registers.scalar("v decay", rate(voltage), DECAY)
+    vth = registers.scalar("threshold", op.fire.threshold, THRESHOLD)
     bias = registers.array("bias mantissa", voltage.bias, BIAS_MANTISSA)
     exponent = registers.scalar("bias exponent", voltage.bias_exponent, BIAS_EXPONENT)
     return Population(name, op.shape, du, dv, vth, bias, exponent, op.start)
-
-
-def _composed(op: Neuron) -> Neuron:
-    """Loihi's neuron with the registers of ``op``: lava-nc 0.10, AbstractPyLifModelFixed.
-
-    subthr_dynamics: ds_offset = 1, dm_offset = 0, decays first, then adds; u wraps once, v clips.
-    """
-    synapse = State(
-        decay=MulShift(decay=_rate(op.synapses[0]) if op.synapses else 0, offset=1),
-        gain=ALIGN,
-        clamp=U_CLAMP,
-    )
-    voltage = State(
-        decay=None if op.voltage.decay is None else MulShift(decay=_rate(op.voltage)),
-        bias=op.voltage.bias,
-        bias_exponent=op.voltage.bias_exponent,
-        clamp=V_CLAMP,
-    )
-    return Neuron(
-        shape=op.shape,
-        synapses=(synapse,),
-        voltage=voltage,
-        fire=Fire(compare=">", threshold=_threshold(op), unit=ALIGN),
-        reset=Reset(kind="zero"),
-        start=op.start,
-    )
-
-
-def _rate(state: State) -> Param:
-    return state.decay.decay if isinstance(state.decay, MulShift) else 0
-
-
-def _threshold(op: Neuron) -> Param:
-    return op.fire.threshold if op.fire else 1
 
 
 def _differences(found: object, wanted: object, path: str = "") -> Iterator[str]:
