@@ -104,10 +104,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 process.wait(GRACE)
     finally:
         _signal(process, signal.SIGKILL)
-        process.wait()
+        _reap(process)
     deadline = time.monotonic() + GRACE
     while _signal(process, 0) and time.monotonic() < deadline:
         time.sleep(0.01)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Collects the killed process. Not by Popen.wait, which could block for ever.
+
+    CPython's Popen._wait takes its lock before the try that gives it back: a Ctrl-C in between
+    leaves the lock held.
+    """
+    if process.returncode is None:
+        process.returncode = -signal.SIGKILL
+        with suppress(ChildProcessError):  # collected just before the Ctrl-C
+            process.returncode = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
 
 
 def _signal(process: subprocess.Popen[bytes], number: int) -> bool:

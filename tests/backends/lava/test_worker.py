@@ -18,7 +18,7 @@ import pytest
 from loihi_programs import random_chain
 
 from sast_compile.backends.lava import lava_status, run
-from sast_compile.backends.lava.private_process import SHARED_MEMORY, run_worker
+from sast_compile.backends.lava.private_process import SHARED_MEMORY, group, run_worker
 from sast_compile.errors import BackendUnavailable
 
 pytestmark = [
@@ -169,3 +169,11 @@ def test_it_ends_with_the_process_that_asked(mark: Path, number: signal.Signals)
         assert not living(mark)
         assert not segments(mark)
         assert not list(mark.glob("sast-lava-*"))
+
+
+def test_an_interrupt_that_left_the_wait_locked_blocks_nothing(tmp_path: Path) -> None:
+    """Seen once: Ctrl-C between the two lines of CPython's Popen._wait that take and guard it."""
+    token_ = token(tmp_path)
+    with group([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, token_) as process:
+        process._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    assert process.returncode == -signal.SIGTERM
