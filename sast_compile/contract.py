@@ -26,10 +26,14 @@ Leak: TypeAlias = Literal["euler", "exact"]
 
 
 class Discretised(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One neuron population in discrete time: ``v <- alpha v + gain I`` (both without unit)."""
+    """One neuron population in discrete time: ``v <- alpha v + gain I`` (all without unit).
+
+    ``beta``, where there is one, is the decay of the synaptic current: ``I <- beta I + x``.
+    """
 
     alpha: float
     gain: float = 1.0
+    beta: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -44,7 +48,7 @@ class Encoding(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class Readout(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the output becomes a decision."""
 
-    kind: Literal["spike_count"] = "spike_count"
+    kind: Literal["spike_count", "voltage_sum"] = "spike_count"
     ties: Literal["lowest_index"] = "lowest_index"
 
 

@@ -226,7 +226,7 @@ def _weight(key: str, value: object, shape: torch.Size, where: str) -> Tensor:
 def _check_contract(network: Network, contract: Contract, where: str) -> None:
     """Raises BadFile unless ``contract`` states exactly the neurons of ``network``."""
     built = network.contract(contract.dt, contract.encoding)
-    for field in ("reset", "reset_when", "compare", "neurons"):
+    for field in ("reset", "reset_when", "compare", "neurons", "readout"):
         stated, true = getattr(contract, field), getattr(built, field)
         if stated != true:
             raise BadFile(

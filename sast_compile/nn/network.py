@@ -8,73 +8,45 @@ plain description is a list of dicts, one a layer, in order:
 - ``{"name": "lif1", "kind": "lif", "alpha": 0.9, "threshold": 1.0, "reset": "zero",``
   ``"reset_when": "before_decay", "compare": ">=", "surrogate": "sigmoid", "slope": 5.0}``
 - ``{"name": "if1", "kind": "if", ...}``: as ``lif``, without ``alpha``
+- ``{"name": "cuba1", "kind": "cuba_lif", "beta": 0.8, ...}``: as ``lif``, behind a synaptic current
+- ``{"name": "conv1", "kind": "conv2d", "in_channels": 2, "out_channels": 8, "kernel_size": 5,``
+  ``"stride": 2, "padding": 2, "bias": false}``: (channels, rows, columns), the same in every step
+- ``{"name": "readout", "kind": "li", "alpha": 0.9}``: a leaky readout that never fires, as the last
+
+A spiking layer with ``"recurrent": true`` also hears the spikes that it made one step before,
+through a matrix of its own, the layer ``<name>_rec``.
 """
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, TypeAlias
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import torch
 from torch import Tensor, nn
 
-from sast_compile.contract import Compare, Contract, Discretised, Encoding, ResetKind, ResetWhen
+from sast_compile.contract import Contract, Discretised, Encoding, Readout
 from sast_compile.errors import CompileError, TypeMismatch, Unsupported
-from sast_compile.nn.neurons import IF, LIF, States, Surrogate
-
-Name: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")]
-Size: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=2**24)]
-MOST_AXES, MOST_INPUTS = 8, 2**31 - 1
-TAKEN = ("input", "output")  # the NIR graph's own two nodes
-
-
-class Layer(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"
-):
-    """One layer of the plain description; its ``name`` is a node's name from here on."""
-
-    name: Name
-
-
-class Flatten(Layer, frozen=True, tag="flatten"):
-    """(*shape) to (n,), row-major."""
-
-
-class Linear(Layer, frozen=True, kw_only=True, tag="linear"):
-    """``W x``, with ``bias`` ``W x + b`` in every step."""
-
-    in_features: Size
-    out_features: Size
-    bias: bool = False
-
-
-class Lif(Layer, frozen=True, kw_only=True, tag="lif"):
-    """:class:`sast_compile.nn.neurons.LIF`."""
-
-    alpha: float
-    threshold: float
-    reset: ResetKind
-    reset_when: ResetWhen
-    compare: Compare = ">="
-    surrogate: Surrogate = "sigmoid"
-    slope: float = 5.0
-
-
-class If(Layer, frozen=True, kw_only=True, tag="if"):
-    """:class:`sast_compile.nn.neurons.IF`."""
-
-    threshold: float
-    reset: ResetKind
-    reset_when: ResetWhen
-    compare: Compare = ">="
-    surrogate: Surrogate = "sigmoid"
-    slope: float = 5.0
-
-
-AnyLayer: TypeAlias = Flatten | Linear | Lif | If
+from sast_compile.nn.event_linear import event_linear, is_events
+from sast_compile.nn.layers import (
+    AnyLayer,
+    Conv2d,
+    CubaLif,
+    Flatten,
+    If,
+    Li,
+    Lif,
+    Linear,
+    Spiking,
+    checked_chain,
+    checked_shape,
+    read_layer,
+    recurrent_name,
+    shapes_after,
+)
+from sast_compile.nn.modes import spiking_layers
+from sast_compile.nn.neurons import IF, LI, LIF, CubaLIF, States
 
 
 class Network(nn.Module):
@@ -86,33 +58,64 @@ class Network(nn.Module):
     def __init__(self, layers: Sequence[AnyLayer], input_shape: Sequence[int]) -> None:
         super().__init__()
         self.specification = tuple(layers)
-        self.input_shape = _checked_shape(input_shape)
-        self.output_shape = _walk(self.specification, self.input_shape)
+        self.input_shape = checked_shape(input_shape)
+        self.output_shape = checked_chain(self.specification, self.input_shape)
+        shapes = self.shapes()
         for layer in self.specification:
             if hasattr(self, layer.name):
                 raise CompileError(
                     "torch uses this name itself", where=layer.name, hint="choose another"
                 )
             self.add_module(layer.name, _module(layer))
+            if isinstance(layer, Spiking) and layer.recurrent:
+                self.add_module(recurrent_name(layer.name), _recurrent(layer.name, shapes))
 
     def forward(self, events: Tensor) -> Tensor:
-        """The spikes of the last layer, (batch, T, *output_shape)."""
-        x = self._checked_input(events)
-        for layer in self.children():
-            x = layer(x)
-        return x
+        """The last layer's spikes, or a readout's voltages: (batch, T, *output_shape)."""
+        return self._run(events, None)
 
     def states(self, events: Tensor) -> dict[str, States]:
         """Spikes and membrane of every spiking layer, by name, first layer first."""
-        x = self._checked_input(events)
         seen: dict[str, States] = {}
-        for name, layer in self.named_children():
-            if isinstance(layer, LIF):
-                seen[name] = layer.states(x)
-                x = seen[name].spikes
-            else:
-                x = layer(x)
+        self._run(events, seen)
         return seen
+
+    def _run(self, events: Tensor, seen: dict[str, States] | None) -> Tensor:
+        """The network's output; the states of its spiking layers go into ``seen``."""
+        x = self._checked_input(events)
+        for specification in self.specification:
+            layer: Any = self.get_submodule(specification.name)
+            match specification:
+                case Linear() if is_events(x):
+                    x = event_linear(x, layer.weight, layer.bias)
+                case Linear():
+                    x = layer(x)
+                case Conv2d():
+                    x = _each_step(layer, self._numbers(x))
+                case Lif() | If() | CubaLif() if seen is not None or specification.recurrent:
+                    states = self._states(specification, self._numbers(x))
+                    x = states.spikes
+                    if seen is not None:
+                        seen[specification.name] = states
+                case Flatten():
+                    x = layer(x)
+                case _:
+                    x = layer(self._numbers(x))
+        return x
+
+    def _states(self, layer: Lif | If | CubaLif, x: Tensor) -> States:
+        neurons: Any = self.get_submodule(layer.name)
+        if not layer.recurrent:
+            states: States = neurons.states(x)
+            return states
+        weight = self.get_submodule(recurrent_name(layer.name))
+        state, spike = neurons.start(x[:, 0]), torch.zeros_like(x[:, 0])
+        spikes, membrane = [], []
+        for now in x.unbind(dim=1):
+            spike, state = neurons.step(now + weight(spike), state)
+            spikes.append(spike)
+            membrane.append(state[-2])
+        return States(torch.stack(spikes, dim=1), torch.stack(membrane, dim=1))
 
     def spikes(self, events: Tensor) -> dict[str, Tensor]:
         """The spikes (batch, T, *shape) of every spiking layer, by name, first layer first."""
@@ -120,15 +123,19 @@ class Network(nn.Module):
 
     def neurons(self) -> dict[str, LIF]:
         """The spiking layers by name, first layer first."""
-        return {name: layer for name, layer in self.named_children() if isinstance(layer, LIF)}
+        return spiking_layers(self)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of one step of one sample after every layer, by name."""
-        return dict(_shapes(self.specification, self.input_shape))
+        return dict(shapes_after(self.specification, self.input_shape))
 
     def description(self) -> list[dict[str, Any]]:
         """The plain description: ``build(n.description(), n.input_shape)`` is ``n``, untrained."""
-        return [{"name": layer.name, **msgspec.to_builtins(layer)} for layer in self.specification]
+        plain = [{"name": x.name, **msgspec.to_builtins(x)} for x in self.specification]
+        for layer in plain:
+            if layer.get("recurrent") is False:
+                del layer["recurrent"]  # unsaid is no
+        return plain
 
     def contract(self, dt: float, encoding: Encoding | None) -> Contract:
         """What the network's numbers mean in discrete time; the leak is alpha = 1 - dt/tau.
@@ -151,9 +158,13 @@ class Network(nn.Module):
             reset=reset,
             reset_when=reset_when,
             compare=compare,
-            neurons={name: Discretised(lif.alpha) for name, lif in neurons.items()},
+            neurons={name: _discretised(lif) for name, lif in neurons.items()},
             encoding=encoding,
+            readout=Readout(kind="voltage_sum") if self._reads_voltage() else Readout(),
         )
+
+    def _reads_voltage(self) -> bool:
+        return isinstance(self.specification[-1], Li)
 
     def _checked_input(self, events: Tensor) -> Tensor:
         if tuple(events.shape[2:]) != self.input_shape or events.ndim < 2:
@@ -162,10 +173,14 @@ class Network(nn.Module):
                 f"got {tuple(events.shape)}",
                 where=self.specification[0].name,
             )
+        return events if is_events(events) else self._numbers(events)
+
+    def _numbers(self, x: Tensor) -> Tensor:
+        """``x`` in the precision of the weights (floats, where there are none)."""
         weight = next(self.parameters(), None)
         if weight is not None:
-            return events.to(weight.dtype)
-        return events if events.is_floating_point() else events.to(torch.get_default_dtype())
+            return x.to(weight.dtype)
+        return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 def build(description: Sequence[dict[str, Any]], input_shape: Sequence[int]) -> Network:
@@ -176,31 +191,27 @@ def build(description: Sequence[dict[str, Any]], input_shape: Sequence[int]) -> 
     """
     if not isinstance(description, Sequence) or isinstance(description, (str, bytes)):
         raise CompileError(f"a network is a list of layers, not {type(description).__name__}")
-    return Network([_layer(plain, at) for at, plain in enumerate(description)], input_shape)
+    return Network([read_layer(plain, at) for at, plain in enumerate(description)], input_shape)
 
 
-def hard(network: Network) -> Network:
-    """A deep copy of ``network`` that fires hard: only sigma -> Heaviside is swapped.
-
-    Follow with ``.double()`` for float64: alpha and threshold are exact there, and float32 weights
-    times spikes then add up with no ties made by rounding.
-    """
-    swapped = copy.deepcopy(network)
-    for neuron in swapped.neurons().values():
-        neuron.hard = True
-    return swapped
+NEURONS: dict[type, type[nn.Module]] = {Lif: LIF, If: IF, CubaLif: CubaLIF, Li: LI}
 
 
-def _layer(plain: object, at: int) -> AnyLayer:
-    name = plain.get("name") if isinstance(plain, dict) else None
-    where = name if isinstance(name, str) and name else f"layer {at}"
-    try:
-        layer: AnyLayer = msgspec.convert(plain, type=AnyLayer)
-        return layer
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise CompileError(
-            str(error), where=where, hint="kinds: flatten, linear, lif, if"
-        ) from None
+def _recurrent(name: str, shapes: dict[str, tuple[int, ...]]) -> nn.Linear:
+    (n,) = shapes[name]
+    return nn.Linear(n, n, bias=False)
+
+
+def _discretised(lif: LIF) -> Discretised:
+    if isinstance(lif, CubaLIF):
+        return Discretised(lif.alpha, beta=lif.beta)
+    return Discretised(lif.alpha)
+
+
+def _each_step(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer`` on every step's picture: (batch, T, C, H, W) through one call."""
+    y: Tensor = layer(x.flatten(0, 1))
+    return y.view(*x.shape[:2], *y.shape[1:])
 
 
 def _module(layer: AnyLayer) -> nn.Module:
@@ -209,57 +220,19 @@ def _module(layer: AnyLayer) -> nn.Module:
             return nn.Flatten(start_dim=2)
         case Linear(in_features=n_in, out_features=n_out, bias=bias):
             return nn.Linear(n_in, n_out, bias=bias)
-        case Lif() | If():
-            numbers = {k: v for k, v in msgspec.structs.asdict(layer).items() if k != "name"}
+        case Conv2d():
+            return nn.Conv2d(
+                layer.in_channels,
+                layer.out_channels,
+                layer.kernel_size,
+                layer.stride,
+                layer.padding,
+                bias=layer.bias,
+            )
+        case Lif() | If() | CubaLif() | Li():
+            plain = msgspec.structs.asdict(layer)
+            numbers = {k: v for k, v in plain.items() if k not in ("name", "recurrent")}
             try:
-                return LIF(**numbers) if isinstance(layer, Lif) else IF(**numbers)
+                return NEURONS[type(layer)](**numbers)
             except CompileError as error:
                 raise CompileError(error.what, where=layer.name, hint=error.hint) from None
-
-
-def _walk(layers: Sequence[AnyLayer], input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The output shape of the chain; raises CompileError where two layers do not fit."""
-    if not layers:
-        raise CompileError("a network has at least one layer")
-    names = [layer.name for layer in layers]
-    for name in names:
-        if name in TAKEN or names.count(name) > 1:
-            raise CompileError("the name is taken", where=name, hint="every layer has its own name")
-    if not isinstance(layers[-1], (Lif, If)):
-        raise CompileError(
-            "the last layer emits no spikes", where=names[-1], hint="end with a lif or if layer"
-        )
-    return list(_shapes(layers, input_shape))[-1][1]
-
-
-def _shapes(
-    layers: Sequence[AnyLayer], shape: tuple[int, ...]
-) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for layer in layers:
-        match layer:
-            case Flatten():
-                shape = (math.prod(shape),)
-            case Linear() if shape != (layer.in_features,):
-                raise CompileError(
-                    f"takes {layer.in_features} inputs but is given shape {shape}",
-                    where=layer.name,
-                    hint="put a flatten layer before it" if len(shape) > 1 else None,
-                )
-            case Linear():
-                shape = (layer.out_features,)
-            case Lif() | If():
-                pass
-        yield layer.name, shape
-
-
-def _checked_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    try:
-        sizes = msgspec.convert(list(shape), type=list[Size])
-    except (msgspec.ValidationError, TypeError) as error:
-        raise CompileError(f"the input shape {shape!r} is no list of sizes: {error}") from None
-    if not 1 <= len(sizes) <= MOST_AXES or math.prod(sizes) > MOST_INPUTS:
-        raise CompileError(
-            f"the input shape has {len(sizes)} axes, the first {sizes[:MOST_AXES]}; possible are "
-            f"1 to {MOST_AXES} axes and {MOST_INPUTS} elements"
-        )
-    return tuple(sizes)

@@ -20,7 +20,8 @@ from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sast_compile.data import Split
-from sast_compile.nn.network import Network, build, hard
+from sast_compile.nn.modes import hard
+from sast_compile.nn.network import Network, build
 from sast_compile.training.recipe import Recipe
 from sast_compile.training.sam import SAM
 

@@ -14,7 +14,8 @@ import torch
 
 from sast_compile.contract import Contract, Discretised, Encoding
 from sast_compile.errors import CompileError, TypeMismatch, Unsupported
-from sast_compile.nn.network import Network, build, hard
+from sast_compile.nn.modes import hard
+from sast_compile.nn.network import Network, build
 
 NEURON = {"kind": "lif", "alpha": 0.9, "threshold": 1.0, "reset": "zero"}
 NEURON |= {"reset_when": "before_decay", "compare": ">=", "surrogate": "sigmoid", "slope": 5.0}
@@ -140,7 +141,10 @@ def changed(at: int, **change: Any) -> list[Any]:
 @pytest.mark.parametrize(
     ("description", "message"),
     [
-        (changed(1, kind="linea"), "fc1: Invalid value 'linea'.* kinds: flatten, linear, lif, if"),
+        (
+            changed(1, kind="linea"),
+            "fc1: Invalid value 'linea'.* kinds: flatten, linear, conv2d",
+        ),
         (changed(1, biass=True), "fc1: .*unknown field `biass`"),
         (changed(1, bias="no"), "fc1: Expected `bool`, got `str`"),
         (changed(1, in_features=True), "fc1: Expected `int`, got `bool`"),
