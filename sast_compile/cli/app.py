@@ -10,7 +10,14 @@ from collections.abc import Callable
 import typer
 
 from sast_compile.catalog import suggestion
-from sast_compile.cli import compile_verb, look_verbs, run_verb, setup_verbs, verify_verb
+from sast_compile.cli import (
+    compile_verb,
+    look_verbs,
+    run_verb,
+    setup_verbs,
+    train_verb,
+    verify_verb,
+)
 from sast_compile.cli.console import errors, forgiving_streams, shown
 from sast_compile.errors import CompileError
 from sast_compile.version import __version__
@@ -44,6 +51,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compile": compile_verb.compile_,
     "verify": verify_verb.verify_,
     "run": run_verb.run_,
+    "train": train_verb.train_,
     "inspect": look_verbs.inspect,
     "targets": look_verbs.targets,
     "models": look_verbs.models,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple, cast
 
 from sast_compile.contract import Encoding
-from sast_compile.data import digits
+from sast_compile.data import digits, nmnist_sim, recordings
 from sast_compile.data.digits import SplitName
 from sast_compile.data.events import Split
 from sast_compile.errors import CompileError
@@ -23,9 +25,28 @@ class Dataset(NamedTuple):
     load: Callable[[SplitName], Split]
     encoding: Encoding
     dt: float
+    simulated: bool
 
 
-_DATASETS = {"digits": Dataset(digits.load, digits.ENCODING, digits.STEP_SECONDS)}
+def _recorded(
+    load: Callable[[Path | None, SplitName], Split], dt: float
+) -> Callable[[Path | None], Dataset]:
+    return lambda folder: Dataset(partial(load, folder), recordings.ENCODING, dt, simulated=False)
+
+
+def _simulated(
+    load: Callable[[SplitName], Split], encoding: Encoding, dt: float
+) -> Callable[[Path | None], Dataset]:
+    return lambda folder: Dataset(load, encoding, dt, simulated=True)
+
+
+_DATASETS = {
+    "digits": _simulated(digits.load, digits.ENCODING, digits.STEP_SECONDS),
+    "nmnist-sim": _simulated(nmnist_sim.load, nmnist_sim.ENCODING, nmnist_sim.STEP_SECONDS),
+    "nmnist-1k": _recorded(recordings.load_nmnist_1k, recordings.NMNIST_STEP),
+    "nmnist": _recorded(recordings.load_nmnist, recordings.NMNIST_STEP),
+    "dvs-gesture": _recorded(recordings.load_dvs_gesture, recordings.GESTURE_STEP),
+}
 
 
 def dataset_names() -> tuple[str, ...]:
@@ -33,16 +54,20 @@ def dataset_names() -> tuple[str, ...]:
     return tuple(_DATASETS)
 
 
-def dataset(name: str) -> Dataset:
-    """The data set called ``name``; raises CompileError with the nearest name."""
+def dataset(name: str, folder: Path | None = None) -> Dataset:
+    """The data set called ``name``; raises CompileError with the nearest name.
+
+    ``folder`` is where recordings lie; without it, ``$SAST_DATA`` and ``$SAST_SHARED`` are looked
+    at. A simulated set needs none.
+    """
     if name not in _DATASETS:
         raise _unknown("data set", name, dataset_names())
-    return _DATASETS[name]
+    return _DATASETS[name](folder)
 
 
-def load_dataset(name: str, split: str) -> Split:
+def load_dataset(name: str, split: str, folder: Path | None = None) -> Split:
     """One split of a data set; raises CompileError if either name is unknown."""
-    found = dataset(name)
+    found = dataset(name, folder)
     if split not in _SPLITS:
         raise _unknown("split", split, _SPLITS)
     return found.load(cast(SplitName, split))

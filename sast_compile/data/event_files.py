@@ -66,10 +66,11 @@ def read_recording(path: str, contract: Contract, shape: tuple[int, ...]) -> Arr
             hint="bin them yourself and give a .npy (samples, steps, *axes)",
         )
     read_whole(path)  # a file that is absent or empty is named before tonic is
-    return _binned(READERS[Path(path).suffix.lower()](path), encoding, shape, path)
+    return binned(READERS[Path(path).suffix.lower()](path), encoding, shape, path)
 
 
-def _binned(events: Array, encoding: Encoding, shape: tuple[int, ...], path: str) -> Array:
+def binned(events: Array, encoding: Encoding, shape: tuple[int, ...], path: str) -> Array:
+    """Events with fields x, y, t, p as uint8 (1, steps, *shape); ``path`` names them in errors."""
     if len(encoding.axes) != len(shape) or not set(encoding.axes) <= set(AXES):
         raise CompileError(
             f"events have axes P, Y and X, the model's are {encoding.axes} {shape}", where=path
@@ -104,7 +105,8 @@ def _tonic(path: str) -> Any:
     return tonic.io
 
 
-def _nmnist(path: str) -> Array:
+def read_nmnist(path: str) -> Array:
+    """The events of one N-MNIST recording: fields x, y, t (microseconds), p."""
     if Path(path).stat().st_size % 5:
         raise BadFile("is cut off: N-MNIST's events have 5 bytes each", where=path)
     return np.asarray(_tonic(path).read_mnist_file(path, EVENT))
@@ -118,4 +120,4 @@ def _dvs_gesture(path: str) -> Array:
         raise BadFile(f"is no .aedat of a DVS128: {error}", where=path) from None
 
 
-READERS: dict[str, Callable[[str], Array]] = {".bin": _nmnist, ".aedat": _dvs_gesture}
+READERS: dict[str, Callable[[str], Array]] = {".bin": read_nmnist, ".aedat": _dvs_gesture}

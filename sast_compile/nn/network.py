@@ -76,9 +76,12 @@ class Network(nn.Module):
 
     def states(self, events: Tensor) -> dict[str, States]:
         """Spikes and membrane of every spiking layer, by name, first layer first."""
+        return self.trace(events)[1]
+
+    def trace(self, events: Tensor) -> tuple[Tensor, dict[str, States]]:
+        """The output, and the states of every spiking layer, of one run."""
         seen: dict[str, States] = {}
-        self._run(events, seen)
-        return seen
+        return self._run(events, seen), seen
 
     def _run(self, events: Tensor, seen: dict[str, States] | None) -> Tensor:
         """The network's output; the states of its spiking layers go into ``seen``."""

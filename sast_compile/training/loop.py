@@ -1,108 +1,257 @@
-"""A first honest SAST loop: train smooth, choose by hard.
+"""The SAST loop: train smooth, choose by hard.
 
-The network runs smooth (surrogate forward, exact gradient); the loss is cross-entropy on the
-summed ``sigma`` of the output layer; Adam inside SAM, learning rate by cosine to zero. After every
-epoch the *hard* network, which is the one that will be compiled, is measured on the validation
-split, and the weights of its best epoch are kept. The test split is not an argument.
+The loss is cross-entropy on the summed output of the last layer; Adam inside SAM, the learning rate
+by cosine to zero in each stage. After every epoch the *hard* network, which is the one that will be
+compiled, is measured on the validation split; a stage ends with the weights of its best epoch, and
+the next begins with them. The test split is not an argument.
 """
 
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sast_compile.data import Split
-from sast_compile.nn.modes import hard
+from sast_compile.errors import CompileError
+from sast_compile.nn.modes import hard, set_mode
 from sast_compile.nn.network import Network, build
+from sast_compile.training import progress_file
+from sast_compile.training.augment import augmented
+from sast_compile.training.initial import scale_to_rate
+from sast_compile.training.measure import measure
 from sast_compile.training.recipe import Recipe
 from sast_compile.training.sam import SAM
+from sast_compile.training.stages import Stage, learning_rate, rho_at, slopes_at, stages
+
+Report = Callable[["Epoch"], None]
 
 
 class Epoch(NamedTuple):
-    """One epoch: number from 1, mean training loss, validation accuracies in [0, 1]."""
+    """One epoch of a stage: training loss, validation accuracies in [0, 1], hard firing rates."""
 
-    number: int
+    stage: str
+    number: int  # from 1, in its stage
     loss: float
     surrogate: float
     hard: float
+    rates: dict[str, float]
+    seconds: float
 
 
 class Fitted(NamedTuple):
-    """The network of the best epoch, in smooth mode, and what every epoch measured."""
+    """The network of the last stage's best epoch, in smooth mode, and what every epoch measured."""
 
     network: Network
     best: Epoch
     history: tuple[Epoch, ...]
 
 
+class TrainingData(NamedTuple):
+    """What a fit may see: two splits of the recipe's data set, and what it is pre-trained on."""
+
+    train: Split
+    validation: Split
+    pretrain: Split | None = None
+
+
+@dataclass
+class _Run:
+    """Everything that changes from epoch to epoch, which is what a progress file holds."""
+
+    network: Network
+    draws: torch.Generator
+    slopes: dict[str, float]  # of the fresh network's surrogates
+    stage: int = 0
+    epoch: int = 0  # finished ones of this stage
+    optimizer: dict[str, Any] | None = None
+    history: list[Epoch] = field(default_factory=list)
+    best: Epoch | None = None
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+
 def fit(
     description: list[dict[str, Any]],
     recipe: Recipe,
-    train: Split,
-    validation: Split,
-    progress: Callable[[Epoch], None] = lambda epoch: None,
+    data: TrainingData,
+    *,
+    device: str = "cpu",
+    checkpoint: Path | None = None,
+    report: Report = lambda epoch: None,
 ) -> Fitted:
     """The network trained by ``recipe``; the same arguments give the same weights on one CPU.
 
-    Of equally good epochs the last is kept: the cosine has come further down.
+    With a ``checkpoint`` every finished epoch is kept there, whole, and a fit that was killed goes
+    on from it to the weights that it would have had. Of equally good epochs the last is kept.
     """
+    run = _started(description, recipe, data, device)
+    key = progress_file.key(description, recipe)
+    if checkpoint is not None:
+        _take_up(run, progress_file.read(checkpoint, key, device))
+    plan = stages(recipe)
+    while run.stage < len(plan):
+        stage = plan[run.stage]
+        _run_stage(run, recipe, stage, data, checkpoint, key, report)
+        run.network.load_state_dict(run.kept)
+        if run.stage + 1 < len(plan):
+            run.best, run.epoch, run.optimizer = None, 0, None
+        run.stage += 1
+    assert run.best is not None  # a stage has at least one epoch
+    slopes = slopes_at(run.slopes, recipe, plan[-1], run.best.number - 1)
+    final = build(_with_slopes(description, slopes), data.train.events.shape[2:])
+    final.load_state_dict({name: value.cpu() for name, value in run.kept.items()})
+    return Fitted(final, run.best, tuple(run.history))
+
+
+def _started(
+    description: list[dict[str, Any]], recipe: Recipe, data: TrainingData, device: str
+) -> _Run:
     torch.manual_seed(recipe.seed)
-    network = build(description, train.events.shape[2:])
-    adam = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
-    optimizer = SAM(adam, recipe.rho)
-    schedule = CosineAnnealingLR(optimizer, recipe.epochs)
-    shuffle = torch.Generator().manual_seed(recipe.seed)
-    best, history, weights = None, [], network.state_dict()
-    for number in range(1, recipe.epochs + 1):
-        losses = [
-            _step(network, optimizer, *batch) for batch in _batches(train, recipe.batch, shuffle)
-        ]
-        schedule.step()
-        level0, level1 = accuracy(network, validation), accuracy(hard(network).double(), validation)
-        epoch = Epoch(number, float(np.mean(losses)), level0, level1)
-        history.append(epoch)
-        progress(epoch)
-        if best is None or epoch.hard >= best.hard:
-            best, weights = epoch, copy.deepcopy(network.state_dict())
-    assert best is not None  # a recipe has at least one epoch
-    network.load_state_dict(weights)
-    return Fitted(network, best, tuple(history))
+    network = build(description, data.train.events.shape[2:])
+    draws = torch.Generator().manual_seed(recipe.seed)
+    if recipe.initial_rate is not None:
+        first = data.pretrain or data.train
+        scale_to_rate(network, torch.from_numpy(first.events[:64]), recipe.initial_rate)
+    network.to(device)
+    set_mode(network, "straight_through" if recipe.method == "straight_through" else "surrogate")
+    slopes = {name: neuron.slope for name, neuron in network.neurons().items()}
+    return _Run(network, draws, slopes)
 
 
-def accuracy(network: Network, split: Split) -> float:
-    """The share of ``split`` that ``network``, smooth or hard as it is, decides rightly."""
-    return float(np.mean(decisions(network, split.events) == split.labels))
+def _take_up(run: _Run, saved: dict[str, Any] | None) -> None:
+    if saved is None:
+        return
+    run.network.load_state_dict(saved["network"])
+    run.draws.set_state(saved["draws"].cpu())
+    run.stage, run.epoch, run.optimizer = saved["stage"], saved["epoch"], saved["optimizer"]
+    run.history = [Epoch(*plain) for plain in saved["history"]]
+    run.best = Epoch(*saved["best"]) if saved["best"] else None
+    run.kept = saved["kept"]
 
 
-@torch.no_grad()
-def decisions(network: Network, events: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """The class (n,) with the largest spike count; the lowest index of equal ones."""
-    parts = torch.split(torch.tensor(events), 512)
-    counts = torch.cat([network(part).sum(dim=1) for part in parts])
-    # numpy takes the first maximum; torch promises nothing
-    chosen: npt.NDArray[np.int64] = counts.numpy().argmax(axis=1)
-    return chosen
+def _saved(run: _Run) -> dict[str, Any]:
+    return {
+        "network": run.network.state_dict(),
+        "draws": run.draws.get_state(),
+        "stage": run.stage,
+        "epoch": run.epoch,
+        "optimizer": run.optimizer,
+        "history": [list(epoch) for epoch in run.history],
+        "best": list(run.best) if run.best else None,
+        "kept": run.kept,
+    }
 
 
-def _step(network: Network, optimizer: SAM, events: Tensor, labels: Tensor) -> float:
+def _run_stage(
+    run: _Run,
+    recipe: Recipe,
+    stage: Stage,
+    data: TrainingData,
+    checkpoint: Path | None,
+    key: str,
+    report: Report,
+) -> None:
+    split = data.train if stage.name == "train" else data.pretrain
+    if split is None:
+        raise CompileError("the recipe pre-trains, but no data for it was given", where=stage.name)
+    adam = torch.optim.Adam(
+        run.network.parameters(), lr=stage.learning_rate, weight_decay=recipe.weight_decay
+    )
+    optimizer = SAM(adam, 0.0, adaptive=recipe.adaptive, clip_norm=recipe.clip_norm)
+    if run.optimizer is not None:
+        optimizer.load_state_dict(run.optimizer)
+    while run.epoch < stage.epochs and not _patience_ended(run, recipe):
+        started = time.perf_counter()
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(stage, run.epoch)
+            group["rho"] = rho_at(recipe, stage, run.epoch)
+        _set_slopes(run.network, slopes_at(run.slopes, recipe, stage, run.epoch))
+        loss = _epoch(run, recipe, stage, split, optimizer)
+        run.epoch += 1
+        epoch = _measured(run, stage, data.validation, loss, started)
+        run.history.append(epoch)
+        if run.best is None or epoch.hard >= run.best.hard:
+            run.best, run.kept = epoch, copy.deepcopy(run.network.state_dict())
+        run.optimizer = optimizer.state_dict()
+        if checkpoint is not None:
+            progress_file.write(checkpoint, key, _saved(run))
+        report(epoch)
+
+
+def _patience_ended(run: _Run, recipe: Recipe) -> bool:
+    if recipe.patience is None or run.best is None:
+        return False
+    here = [epoch for epoch in run.history if epoch.stage == run.best.stage]
+    first_best = next(epoch for epoch in here if epoch.hard == run.best.hard)
+    return run.epoch - first_best.number >= recipe.patience
+
+
+def _measured(run: _Run, stage: Stage, split: Split, loss: float, started: float) -> Epoch:
+    smooth = copy.deepcopy(run.network)
+    set_mode(smooth, "surrogate")
+    fired = measure(hard(run.network).double(), split)
+    level0 = measure(smooth, split).accuracy
+    seconds = time.perf_counter() - started
+    return Epoch(stage.name, run.epoch, loss, level0, fired.accuracy, fired.rates, seconds)
+
+
+def _epoch(run: _Run, recipe: Recipe, stage: Stage, split: Split, optimizer: SAM) -> float:
+    """The mean loss of one pass over ``split``."""
+    device = next(run.network.parameters()).device
+    batches = _batches(split, stage, run.draws, device)
+    others = _batches(split, stage, run.draws, device) if recipe.second_batch else None
+    losses = []
+    for batch in batches:
+        first = _closure(run.network, recipe, optimizer, *batch)
+        again = None if others is None else _closure(run.network, recipe, optimizer, *next(others))
+        losses.append(optimizer.step(first, again).detach())
+    return float(torch.stack(losses).mean())
+
+
+def _closure(
+    network: Network, recipe: Recipe, optimizer: SAM, events: Tensor, labels: Tensor
+) -> Callable[[], Tensor]:
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = cross_entropy(network(events).sum(dim=1), labels)
+        if recipe.activity_rate is None:
+            loss = cross_entropy(network(events).sum(dim=1), labels)
+        else:
+            output, states = network.trace(events)
+            rates = torch.stack([layer.spikes.mean() for layer in states.values()])
+            excess = (rates - recipe.activity_rate).square().sum()
+            loss = cross_entropy(output.sum(dim=1), labels) + recipe.activity_weight * excess
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    return float(optimizer.step(closure).detach())
+    return closure
 
 
-def _batches(split: Split, size: int, shuffle: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    events, labels = torch.tensor(split.events), torch.tensor(split.labels)
-    for chosen in torch.split(torch.randperm(len(labels), generator=shuffle), size):
-        yield events[chosen], labels[chosen]
+def _batches(
+    split: Split, stage: Stage, draws: torch.Generator, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    events, labels = torch.from_numpy(split.events), torch.from_numpy(split.labels)
+    for chosen in torch.split(torch.randperm(len(labels), generator=draws), stage.batch):
+        seen = augmented(events[chosen], stage.augment, draws)
+        yield seen.to(device), labels[chosen].to(device)
+
+
+def _set_slopes(network: Network, slopes: dict[str, float]) -> None:
+    for name, neuron in network.neurons().items():
+        neuron.slope = slopes[name]
+
+
+def _with_slopes(
+    description: list[dict[str, Any]], slopes: dict[str, float]
+) -> list[dict[str, Any]]:
+    """The description with the slopes that the kept epoch was measured with."""
+    return [
+        {**layer, "slope": slopes[layer["name"]]} if layer["name"] in slopes else layer
+        for layer in description
+    ]

@@ -18,7 +18,7 @@ from sast_compile.contract import METADATA_KEY
 from sast_compile.data import dataset, load_dataset
 from sast_compile.frontend.torch_to_nir import to_nir
 from sast_compile.nn import hard, read_checkpoint
-from sast_compile.training.loop import accuracy
+from sast_compile.training.measure import accuracy
 from sast_compile.training.recipe import read_recipe
 
 FOLDER = Path(__file__).parents[2] / "models" / "digits"

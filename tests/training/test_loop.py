@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +14,14 @@ import pytest
 pytest.importorskip("torch", reason="training is torch's: the torch extra")
 
 import torch
+from msgspec.structs import replace
 
 from sast_compile.data import Split
+from sast_compile.errors import BadFile
 from sast_compile.nn import build, hard
-from sast_compile.training.loop import Fitted, accuracy, decisions, fit
-from sast_compile.training.recipe import Recipe
+from sast_compile.training.loop import Fitted, TrainingData, fit
+from sast_compile.training.measure import accuracy, decisions, measure
+from sast_compile.training.recipe import Augment, Pretrain, Recipe, controls
 
 NEURON = {"kind": "lif", "alpha": 0.9, "threshold": 1.0, "reset": "zero"}
 NEURON |= {"reset_when": "before_decay"}
@@ -34,21 +41,28 @@ def toy(seed: int) -> Split:
     return Split(events.astype(np.uint8), labels)
 
 
+DATA = TrainingData(toy(0), toy(1), toy(2))
+
+
 def fitted(recipe: Recipe = RECIPE) -> Fitted:
-    return fit(LAYERS, recipe, toy(0), toy(1))
+    return fit(LAYERS, recipe, DATA)
+
+
+def unclocked(result: Fitted) -> list[Any]:
+    return [epoch._replace(seconds=0.0) for epoch in result.history]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_one_others() -> None:
     first, again = fitted(), fitted()
     assert torch.equal(first.network.fc.weight, again.network.fc.weight)
-    assert first.history == again.history
+    assert unclocked(first) == unclocked(again)
     other = fitted(Recipe(dataset="", seed=6, epochs=8, batch=16, learning_rate=0.05, rho=0.05))
     assert not torch.equal(first.network.fc.weight, other.network.fc.weight)
 
 
 def test_the_weights_are_those_of_the_last_of_the_best_epochs() -> None:
     seen = []
-    result = fit(LAYERS, RECIPE, toy(0), toy(1), seen.append)
+    result = fit(LAYERS, RECIPE, DATA, report=seen.append)
     assert tuple(seen) == result.history
     assert [epoch.number for epoch in seen] == list(range(1, 9))
     top = max(epoch.hard for epoch in seen)
@@ -64,3 +78,81 @@ def test_equal_counts_are_decided_for_the_lowest_index() -> None:
     events = np.zeros((2, 3, 4), dtype=np.uint8)
     events[1, :, 2:] = 1
     assert decisions(net, events).tolist() == [0, 2]
+
+
+FULL = replace(
+    RECIPE,
+    slope_end=9.0,
+    rho_warmup=0.3,
+    second_batch=True,
+    adaptive=True,
+    clip_norm=1.0,
+    activity_weight=0.1,
+    activity_rate=0.2,
+    initial_rate=0.2,
+    augment=Augment(drop=0.1),
+    pretrain=Pretrain(dataset="digits", epochs=3, learning_rate=0.05, batch=32),
+)
+
+
+def test_every_part_of_a_recipe_runs_and_the_kept_slope_is_the_measured_one() -> None:
+    result = fitted(FULL)
+    assert [(e.stage, e.number) for e in result.history] == [
+        *(("pretrain", n) for n in (1, 2, 3)),
+        *(("train", n) for n in range(1, 9)),
+    ]
+    assert accuracy(result.network, toy(1)) == result.best.surrogate
+    slope = result.network.neurons()["lif"].slope
+    assert slope == pytest.approx(5 * (9 / 5) ** ((3 + result.best.number - 1) / 10))
+    assert result.network.description()[1]["slope"] == slope
+    assert measure(hard(result.network).double(), toy(1)).rates == result.best.rates
+
+
+def test_patience_ends_a_stage() -> None:
+    stuck = fitted(replace(RECIPE, learning_rate=1e-9, epochs=50, patience=3))
+    assert len(stuck.history) == 1 + 3  # equal is no better; but of equals the last is kept
+    assert stuck.best.number == 4
+
+
+@pytest.mark.parametrize("name", ["plain", "compute_matched", "annealed", "straight_through"])
+def test_the_controls_train(name: str) -> None:
+    recipe = controls(RECIPE)[name]
+    result = fitted(recipe)
+    assert result.best.hard > 0.6
+    assert len(result.history) == (16 if name == "compute_matched" else 8)
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    sys.path.insert(0, {here!r})
+    import test_loop as t
+    from sast_compile.training.loop import fit
+
+    def die(epoch):
+        if len(Path({file!r}).read_bytes()) and (epoch.stage, epoch.number) == {at!r}:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    fit(t.LAYERS, t.FULL, t.DATA, checkpoint=Path({file!r}), report=die)
+"""
+
+
+@pytest.mark.parametrize("at", [("pretrain", 2), ("pretrain", 3), ("train", 5)])
+def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, at: Any) -> None:
+    file = tmp_path / "progress.pt"
+    script = textwrap.dedent(KILLED).format(here=str(Path(__file__).parent), file=str(file), at=at)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -9
+    resumed = fit(LAYERS, FULL, DATA, checkpoint=file)
+    whole = fitted(FULL)
+    assert torch.equal(resumed.network.fc.weight, whole.network.fc.weight)
+    assert unclocked(resumed) == unclocked(whole)
+
+
+def test_the_progress_of_another_recipe_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "progress.pt"
+    fit(LAYERS, RECIPE, DATA, checkpoint=file)
+    with pytest.raises(BadFile, match=r"another recipe, model or seed.*--fresh"):
+        fit(LAYERS, replace(RECIPE, seed=9), DATA, checkpoint=file)
+    file.write_bytes(b"junk")
+    with pytest.raises(BadFile, match=r"no interrupted training.*--fresh"):
+        fit(LAYERS, RECIPE, DATA, checkpoint=file)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from sast_compile.errors import BadFile
-from sast_compile.training.recipe import Recipe, read_recipe, recipe_from_toml
+from sast_compile.errors import BadFile, CompileError
+from sast_compile.training.recipe import Recipe, controls, read_recipe, recipe_from_toml
 
 GOOD = """
 dataset = "digits"
@@ -64,3 +65,28 @@ def test_missing_and_foreign_files_are_one_message(tmp_path: Path) -> None:
         read_recipe(path)
     with pytest.raises(BadFile, match="cannot be read"):
         read_recipe(tmp_path)
+
+
+def test_controls_differ_only_in_what_their_name_says() -> None:
+    recipe = replace(recipe_from_toml(GOOD, "here"), rho_warmup=0.5)
+    made = controls(recipe)
+    assert made["sast"] == recipe
+    assert made["plain"] == replace(recipe, method="plain", rho=0.0, rho_warmup=0.0)
+    assert made["compute_matched"] == replace(made["plain"], epochs=60)  # half of them climb
+    assert made["annealed"] == replace(made["plain"], slope_end=10.0)
+    assert made["straight_through"].method == "straight_through"
+    with pytest.raises(CompileError, match="nothing to be compared with"):
+        controls(made["plain"])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ('method = "plain"', "rho = 0.05 is SAM's"),
+        ("activity_weight = 1.0", "belong together"),
+        ("[augment]\nshift = -1", "shift"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(more: str, message: str) -> None:
+    with pytest.raises(BadFile, match=message):
+        recipe_from_toml(GOOD + more, "here.toml")

@@ -159,3 +159,89 @@ def test_wrong_use_is_refused() -> None:
             SAM(base, rho)
     with pytest.raises(CompileError, match="needs a closure"):
         SAM(base, 0.1).step()
+
+
+def test_the_second_minibatch_is_looked_at_in_the_climbed_point() -> None:
+    weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    optimizer = SAM(torch.optim.SGD([weight], lr=1.0), 0.5)
+    at = []
+
+    def closure(slope: float) -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (weight * slope).sum()
+        loss.backward()
+        at.append(weight.detach().clone())
+        return loss
+
+    optimizer.step(lambda: closure(1.0), lambda: closure(2.0))
+    torch.testing.assert_close(at[1], at[0] + 0.5 / 2**0.5)
+    torch.testing.assert_close(weight.detach(), torch.tensor([1.0, 2.0]))  # the second's gradient
+
+
+def test_adaptive_climbs_by_the_size_of_the_weights() -> None:
+    weight = torch.nn.Parameter(torch.tensor([1.0, -10.0, 0.0]))
+    optimizer = SAM(torch.optim.SGD([weight], lr=0.0), 0.1, adaptive=True)
+    at = []
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = (weight * torch.tensor([1.0, 2.0, 3.0])).sum()
+        loss.backward()
+        at.append(weight.detach().clone())
+        return loss
+
+    optimizer.step(closure)
+    t, g = at[0].abs() + 0.01, torch.tensor([1.0, 2.0, 3.0])
+    torch.testing.assert_close(at[1] - at[0], 0.1 * t**2 * g / (t * g).norm(), rtol=1e-4, atol=1e-6)
+
+
+def test_the_fed_gradient_is_clipped() -> None:
+    weight = torch.nn.Parameter(torch.tensor([30.0, 40.0]))
+    optimizer = SAM(torch.optim.SGD([weight], lr=1.0), 0.0, clip_norm=1.0)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = weight.square().sum() / 2
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    torch.testing.assert_close(weight.detach(), torch.tensor([29.4, 39.2]), rtol=1e-6, atol=1e-4)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.05])
+def test_a_grad_scaler_changes_nothing_but_the_scale(rho: float) -> None:
+    results = []
+    for scale in (None, 2.0**12):
+        weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+        optimizer = SAM(torch.optim.SGD([weight], lr=0.1), rho)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale) if scale else None
+
+        def closure(
+            optimizer: SAM = optimizer,
+            weight: torch.Tensor = weight,
+            scaler: torch.amp.GradScaler | None = scaler,
+        ) -> torch.Tensor:
+            optimizer.zero_grad()
+            loss = weight.pow(4).sum()
+            (loss if scaler is None else scaler.scale(loss)).backward()
+            return loss
+
+        optimizer.step(closure, scaler=scaler)
+        results.append(weight.detach().clone())
+    torch.testing.assert_close(*results)
+
+
+def test_gradients_that_are_not_finite_climb_nowhere() -> None:
+    weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = SAM(torch.optim.SGD([weight], lr=0.0), 0.5)
+    at = []
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        weight.grad = torch.tensor([float("inf"), 1.0])
+        at.append(weight.detach().clone())
+        return torch.zeros(())
+
+    optimizer.step(closure)
+    assert torch.equal(at[0], at[1])

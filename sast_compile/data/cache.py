@@ -1,0 +1,62 @@
+"""What was made once, kept in a folder of the user's: ``$SAST_CACHE`` or ``~/.cache/sast-compile``.
+
+A file's name carries a hash of everything that determines its content, so a changed generator never
+reads an old file. Events are kept as bits. A cache that cannot be written is done without.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from sast_compile.data.events import Split
+from sast_compile.errors import CompileError
+from sast_compile.files import write_whole
+
+
+def folder() -> Path:
+    """The folder of cached files; it need not exist."""
+    named = os.environ.get("SAST_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "sast-compile"
+
+
+def cached(name: str, parameters: Mapping[str, object], make: Callable[[], Split]) -> Split:
+    """``make()``, or what it made under this ``name`` and ``parameters`` before."""
+    text = json.dumps(parameters, sort_keys=True, default=str)
+    key = hashlib.sha256(text.encode()).hexdigest()[:16]
+    path = folder() / f"{name}-{key}.npz"
+    kept = _read(path)
+    if kept is not None:
+        return kept
+    made = make()
+    _write(path, made)
+    return made
+
+
+def _read(path: Path) -> Split | None:
+    """The split in ``path``; None if there is none, or a damaged one."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            shape = tuple(stored["shape"])
+            bits = np.unpackbits(stored["bits"], count=int(np.prod(shape)))
+            return Split(bits.reshape(shape), stored["labels"].astype(np.int64))
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile):
+        return None
+
+
+def _write(path: Path, split: Split) -> None:
+    buffer = io.BytesIO()
+    bits = np.packbits(split.events)
+    np.savez(buffer, bits=bits, shape=np.array(split.events.shape), labels=split.labels)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, buffer.getvalue())
+    except (OSError, CompileError):
+        return  # a read-only home costs time, not the result
