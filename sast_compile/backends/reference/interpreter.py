@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from typing_extensions import assert_never
 
-from sast_compile.backends.reference.equations import Values, neuron_step, numbers, shift
+from sast_compile.backends.reference.equations import Values, neuron_step, numbers, product, shift
 from sast_compile.errors import CompileError
 from sast_compile.ir.conv import convolve
 from sast_compile.ir.events import Events, input_batch
@@ -71,7 +71,7 @@ class _Machine:
             case Flatten():
                 return xs[0].reshape(self.samples, -1)
             case Dense():
-                return shift(xs[0] @ numbers(op.weight, consts).T, op.exponent)
+                return shift(product(xs[0], numbers(op.weight, consts)), op.exponent)
             case Conv2d():
                 return shift(convolve(op, xs[0], numbers(op.weight, consts)), op.exponent)
             case Terms():
