@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
 
-.PHONY: help setup demo test fast check train clean
+.PHONY: help setup demo test fast check bench train clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -35,6 +35,9 @@ check: .venv/ready ## linters, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+bench: .venv/ready ## ratios of speed, side by side
+	$(BIN)/python benchmarks/training_step.py
 
 train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh

@@ -1,4 +1,4 @@
-"""Two hidden layers of the SAST papers' neuron, zero reset and atan of slope 2: the transfer gap."""
+"""Two hidden layers of the SAST papers' neuron, zero reset, atan of slope 2."""
 
 from typing import Any
 

@@ -11,7 +11,10 @@ import typer
 
 from sast_compile.catalog import suggestion
 from sast_compile.cli import (
+    bounds_verb,
+    card_verb,
     compile_verb,
+    gap_verb,
     look_verbs,
     run_verb,
     setup_verbs,
@@ -52,6 +55,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "verify": verify_verb.verify_,
     "run": run_verb.run_,
     "train": train_verb.train_,
+    "card": card_verb.card_,
+    "gap": gap_verb.gap_,
+    "bounds": bounds_verb.bounds_,
     "inspect": look_verbs.inspect,
     "targets": look_verbs.targets,
     "models": look_verbs.models,

@@ -45,7 +45,7 @@ def train_(
             hint="pip install sast-compile[all]",
         ) from None
     provenance = train_folder(
-        _located(folder),
+        located(folder),
         out=out,
         data=data,
         seed=seed,
@@ -56,7 +56,8 @@ def train_(
     _print(provenance, out or Path(folder))
 
 
-def _located(folder: str) -> Path:
+def located(folder: str) -> Path:
+    """A model folder by path, or by the name of a shipped model."""
     if Path(folder).is_dir():
         return Path(folder)
     if folder in model_names():

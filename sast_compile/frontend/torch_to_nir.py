@@ -25,7 +25,7 @@ from sast_compile.nn.neurons import LI, LIF, CubaLIF
 
 
 def to_nir(network: Network, contract: Contract) -> nir.NIRGraph:
-    """The graph input -> layers under their own names -> output, in float64.
+    """The graph input -> layers under their own names -> output; weights keep their precision.
 
     ``contract`` must be one of this network: ``network.contract(dt, encoding)``.
     """
@@ -60,10 +60,10 @@ def _node(layer: nn.Module, shape: tuple[int, ...], dt: float) -> nir.NIRNode:
         case nn.Flatten():
             return nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1)
         case nn.Linear():
-            weight = layer.weight.detach().cpu().double().numpy()
+            weight = layer.weight.detach().cpu().numpy()
             if layer.bias is None:
                 return nir.Linear(weight)
-            return nir.Affine(weight, layer.bias.detach().cpu().double().numpy())
+            return nir.Affine(weight, layer.bias.detach().cpu().numpy())
         case nn.Conv2d():
             return _conv(layer, shape)
         case LI():
@@ -94,10 +94,10 @@ def _neuron(lif: LIF, shape: tuple[int, ...], dt: float) -> nir.NIRNode:
 def _conv(conv: nn.Conv2d, shape: tuple[int, ...]) -> nir.Conv2d:
     bias = np.zeros(conv.out_channels)
     if conv.bias is not None:
-        bias = conv.bias.detach().cpu().double().numpy()
+        bias = conv.bias.detach().cpu().numpy()
     return nir.Conv2d(
         input_shape=(shape[1], shape[2]),
-        weight=conv.weight.detach().cpu().double().numpy(),
+        weight=conv.weight.detach().cpu().numpy(),
         stride=conv.stride,
         padding=conv.padding,
         dilation=conv.dilation,

@@ -54,7 +54,7 @@ def test_nodes_have_the_layers_names_types_and_order() -> None:
     assert graph.nodes["output"].output_type["output"].tolist() == [3]
 
 
-def test_numbers_are_the_networks_in_float64() -> None:
+def test_weights_keep_their_precision_and_neurons_have_float64() -> None:
     net, contract = network()
     nodes = to_nir(net, contract).nodes
     state = {key: value.double().numpy() for key, value in net.state_dict().items()}
@@ -64,8 +64,10 @@ def test_numbers_are_the_networks_in_float64() -> None:
     for name, shape in (("lif1", (5,)), ("if2", (3,))):
         assert np.array_equal(nodes[name].v_threshold, np.full(shape, 0.7))
         assert np.array_equal(nodes[name].v_reset, np.zeros(shape))
-    arrays = [a for node in nodes.values() for a in vars(node).values() if hasattr(a, "dtype")]
-    assert {array.dtype for array in arrays} == {np.dtype(np.float64)}
+        kept = [a for a in vars(nodes[name]).values() if hasattr(a, "dtype")]
+        assert {array.dtype for array in kept} == {np.dtype(np.float64)}
+    assert nodes["fc1"].weight.dtype == np.float32
+    assert to_nir(net.double(), contract).nodes["fc1"].weight.dtype == np.float64
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 0.9, 0.999])
