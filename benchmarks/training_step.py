@@ -1,137 +1,245 @@
-"""One training step, side by side: ours plain, ours SAST, snnTorch, SpikingJelly.
+"""One training step of a 2312-200-10 network: ours, plain and SAST, beside snnTorch and SpikingJelly.
 
-    .venv/bin/python benchmarks/training_step.py [ROUNDS]
+Every library runs the same network: the same weights, LIF neurons (alpha 0.9, theta 1, zero reset),
+atan surrogate with k = 2, cross-entropy on the summed output spikes, Adam; it is checked that all
+that fire hard start from the same loss. Ours trains smooth in its plain and SAST step;
+`straight_through` is the gradient that the other two take. Ours gets the events as uint8, as a data
+loader holds them; the others get floats, converted beforehand. Both foreign networks apply a linear
+layer to all steps in one call, which is faster than their tutorials' loop over steps ("step by
+step" is that loop). Rounds are interleaved, so that a busy machine slows everybody alike.
 
-The network is 2312-200-10 with subtract reset (alpha 0.9), 20 steps, batch 128, events of density
-5 %, Adam, one CPU thread. Everybody computes loss, gradient and update on the same events. Rounds
-are interleaved; the ratio is the median of the rounds' ratios to our plain step.
+    OMP_NUM_THREADS=1 python benchmarks/training_step.py [--rounds 15] [--density 0.03]
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from sast_compile.nn import build
+from sast_compile.nn import build, set_mode
 from sast_compile.training.sam import SAM
 
-BATCH, STEPS, DENSITY = 128, 20, 0.05
-NEURON = {"kind": "lif", "alpha": 0.9, "threshold": 1.0, "reset": "subtract"}
-NEURON |= {"reset_when": "after_decay", "surrogate": "atan", "slope": 2.0}
-LAYERS = [
-    {"name": "flatten", "kind": "flatten"},
-    {"name": "fc1", "kind": "linear", "in_features": 2312, "out_features": 200},
-    {"name": "lif1", **NEURON},
-    {"name": "fc2", "kind": "linear", "in_features": 200, "out_features": 10},
-    {"name": "lif2", **NEURON},
-]
-Step = Callable[[], object]
+INPUTS, HIDDEN, CLASSES = 2312, 200, 10
+ALPHA, THETA, SLOPE, RATE, RHO = 0.9, 1.0, 2.0, 1e-3, 0.05
+Forward = Callable[[Tensor], Tensor]
+Step = Callable[[], float]
 
 
-def ours(events: Tensor, labels: Tensor, rho: float) -> Step:
-    """A step of our network, plain at rho = 0."""
-    network = build(LAYERS, (2, 34, 34))
-    optimizer = SAM(torch.optim.Adam(network.parameters(), lr=1e-3), rho)
+def main() -> None:
+    """Prints the table."""
+    options = arguments()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    shape = (options.batch, options.steps, INPUTS)
+    events = (torch.rand(shape) < options.density).to(torch.uint8)
+    labels = torch.randint(CLASSES, (options.batch,))
+    steps = contestants(events, labels)
+    first = {name: step() for name, step in steps.items()}  # also the warm-up
+    check_same_network(first)
+    show(interleaved(steps, options.rounds), options)
 
-    def closure() -> Tensor:
-        optimizer.zero_grad()
+
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="times of one training step")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--density", type=float, default=0.03, help="share of inputs that fire")
+    return parser.parse_args()
+
+
+def contestants(events: Tensor, labels: Tensor) -> dict[str, Step]:
+    """One closure a contestant: it takes a whole training step and returns the loss before it."""
+    floats = events.float()
+    steps = {
+        "ours, plain": plain(ours("surrogate"), events, labels),
+        "ours, SAST": sast(ours("surrogate"), events, labels),
+        "ours, plain, dense input": plain(ours("surrogate"), floats, labels),
+        "ours, straight_through": plain(ours("straight_through"), events, labels),
+    }
+    foreign = {
+        "snnTorch": ("snntorch", lambda: SnnTorch(over_time=True)),
+        "snnTorch, step by step": ("snntorch", lambda: SnnTorch(over_time=False)),
+        "SpikingJelly": ("spikingjelly", SpikingJelly),
+    }
+    for name, (package, make) in foreign.items():
+        try:
+            network = make()
+        except ImportError as error:
+            print(f"SKIPPED {name}: {error} (pip install {package})", file=sys.stderr)
+            continue
+        steps[name] = plain(network, floats, labels)
+    return steps
+
+
+def plain(network: nn.Module, events: Tensor, labels: Tensor) -> Step:
+    """A step of Adam."""
+    adam = torch.optim.Adam(network.parameters(), RATE)
+
+    def step() -> float:
+        adam.zero_grad()
         loss = cross_entropy(network(events).sum(dim=1), labels)
         loss.backward()
-        return loss
-
-    return lambda: optimizer.step(closure)
-
-
-def snntorch_step(events: Tensor, labels: Tensor) -> Step:
-    """A step of the same network in snnTorch, written as its tutorials do."""
-    import snntorch
-    from snntorch import surrogate
-
-    layers = nn.ModuleList([nn.Linear(2312, 200, bias=False), nn.Linear(200, 10, bias=False)])
-    gradient = surrogate.atan(alpha=2.0)
-    leaky = [snntorch.Leaky(beta=0.9, spike_grad=gradient) for _ in layers]
-
-    def forward() -> Tensor:
-        x, counts = events.flatten(2).float(), torch.zeros(len(labels), 10)
-        membranes = [neuron.init_leaky() for neuron in leaky]
-        for t in range(STEPS):
-            spikes = x[:, t]
-            for at, layer in enumerate(layers):
-                spikes, membranes[at] = leaky[at](layer(spikes), membranes[at])
-            counts = counts + spikes
-        return counts
-
-    return _adam_step(layers, forward, labels)
-
-
-def spikingjelly_step(events: Tensor, labels: Tensor) -> Step:
-    """A step of the same network in SpikingJelly, multi-step mode, its torch back end."""
-    from spikingjelly.activation_based import functional, layer, neuron, surrogate
-
-    def lif() -> nn.Module:
-        return neuron.LIFNode(
-            tau=10.0,
-            decay_input=False,
-            v_reset=None,
-            surrogate_function=surrogate.ATan(2.0),
-            step_mode="m",
-        )
-
-    network = nn.Sequential(
-        layer.Linear(2312, 200, bias=False, step_mode="m"),
-        lif(),
-        layer.Linear(200, 10, bias=False, step_mode="m"),
-        lif(),
-    )
-
-    def forward() -> Tensor:
-        functional.reset_net(network)
-        return network(events.flatten(2).float().transpose(0, 1)).sum(dim=0)
-
-    return _adam_step(network, forward, labels)
-
-
-def _adam_step(module: nn.Module, forward: Callable[[], Tensor], labels: Tensor) -> Step:
-    adam = torch.optim.Adam(module.parameters(), lr=1e-3)
-
-    def step() -> None:
-        adam.zero_grad()
-        cross_entropy(forward(), labels).backward()
         adam.step()
+        return loss.item()
 
     return step
 
 
-def main(rounds: int) -> None:
-    """Prints a table: milliseconds a step (median) and the ratio to our plain step."""
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    events = (torch.rand(BATCH, STEPS, 2, 34, 34) < DENSITY).to(torch.uint8)
-    labels = torch.randint(0, 10, (BATCH,))
-    steps = {"ours, plain": ours(events, labels, 0.0), "ours, SAST": ours(events, labels, 0.05)}
-    for name, make in (("snnTorch", snntorch_step), ("SpikingJelly", spikingjelly_step)):
-        try:
-            steps[name] = make(events, labels)
-        except ImportError as error:
-            print(f"{name} DID NOT RUN: {error}")
+def sast(network: nn.Module, events: Tensor, labels: Tensor) -> Step:
+    """A step of Adam inside SAM."""
+    sam = SAM(torch.optim.Adam(network.parameters(), RATE), RHO)
+
+    def closure() -> Tensor:
+        sam.zero_grad()
+        loss = cross_entropy(network(events).sum(dim=1), labels)
+        loss.backward()
+        return loss
+
+    return lambda: float(sam.step(closure).item())
+
+
+def linears() -> tuple[nn.Linear, nn.Linear]:
+    """The two layers of weights, the same for everybody."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        first = nn.Linear(INPUTS, HIDDEN, bias=False)
+        second = nn.Linear(HIDDEN, CLASSES, bias=False)
+    with torch.no_grad():  # as much drive as a trained network has: 1 % to 10 % of neurons fire
+        first.weight.mul_(6)
+        second.weight.mul_(6)
+    return first, second
+
+
+def ours(mode: str) -> nn.Module:
+    """The network as sast_compile.nn builds it."""
+    lif = {"kind": "lif", "alpha": ALPHA, "threshold": THETA, "reset": "zero"}
+    lif |= {"reset_when": "before_decay", "surrogate": "atan", "slope": SLOPE}
+    network = build(
+        [
+            {"name": "fc1", "kind": "linear", "in_features": INPUTS, "out_features": HIDDEN},
+            {"name": "lif1", **lif},
+            {"name": "fc2", "kind": "linear", "in_features": HIDDEN, "out_features": CLASSES},
+            {"name": "lif2", **lif},
+        ],
+        (INPUTS,),
+    )
+    for name, layer in zip(("fc1", "fc2"), linears(), strict=True):
+        network.get_submodule(name).load_state_dict(layer.state_dict())
+    set_mode(network, mode)
+    return network
+
+
+class SnnTorch(nn.Module):
+    """The network in snnTorch: a Python loop over steps calls `Leaky`."""
+
+    def __init__(self, *, over_time: bool) -> None:
+        super().__init__()
+        import snntorch
+
+        neuron = {"beta": ALPHA, "threshold": THETA, "reset_mechanism": "zero"}
+        neuron["spike_grad"] = snntorch.surrogate.atan(alpha=SLOPE)
+        self.over_time = over_time
+        self.fc1, self.fc2 = linears()
+        self.lif1, self.lif2 = snntorch.Leaky(**neuron), snntorch.Leaky(**neuron)
+
+    def forward(self, events: Tensor) -> Tensor:
+        """The output spikes (batch, T, n)."""
+        if self.over_time:
+            return looped(self.lif2, self.fc2(looped(self.lif1, self.fc1(events))))
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        out = []
+        for now in events.unbind(dim=1):
+            hidden, mem1 = self.lif1(self.fc1(now), mem1)
+            spikes, mem2 = self.lif2(self.fc2(hidden), mem2)
+            out.append(spikes)
+        return torch.stack(out, dim=1)
+
+
+def looped(neuron: nn.Module, current: Tensor) -> Tensor:
+    """The spikes of a `Leaky` over all steps of ``current`` (batch, T, n)."""
+    membrane, out = neuron.init_leaky(), []
+    for now in current.unbind(dim=1):
+        spikes, membrane = neuron(now, membrane)
+        out.append(spikes)
+    return torch.stack(out, dim=1)
+
+
+class SpikingJelly(nn.Module):
+    """The network in SpikingJelly, in its multi-step mode (T, batch, n)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from spikingjelly.activation_based import functional, neuron, surrogate
+
+        lif = {"tau": 1 / (1 - ALPHA), "decay_input": False, "v_threshold": THETA, "v_reset": 0.0}
+        lif |= {"surrogate_function": surrogate.ATan(alpha=SLOPE), "step_mode": "m"}
+        self.fc1, self.fc2 = linears()
+        self.lif1, self.lif2 = neuron.LIFNode(**lif), neuron.LIFNode(**lif)
+        self.reset = functional.reset_net
+
+    def forward(self, events: Tensor) -> Tensor:
+        """The output spikes (batch, T, n)."""
+        self.reset(self)
+        hidden = self.lif1(self.fc1(events.transpose(0, 1)))
+        return self.lif2(self.fc2(hidden)).transpose(0, 1)
+
+
+def check_same_network(losses: dict[str, float]) -> None:
+    """Stops unless all that fire hard have the same loss: else the times compare nothing."""
+    fires_hard = [name for name in losses if "plain" not in name and "SAST" not in name]
+    for name in fires_hard:
+        if abs(losses[name] - losses[fires_hard[0]]) > 1e-3:
+            sys.exit(f"not the same network: losses {losses}")
+
+
+def interleaved(steps: dict[str, Step], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every step, in rounds that let each take one."""
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for name, step in steps.items():
-            start = time.perf_counter()
+            started = time.perf_counter()
             step()
-            if number:  # the first warms up
-                seconds[name].append(time.perf_counter() - start)
-    plain = seconds["ours, plain"]
+            seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def show(seconds: dict[str, list[float]], options: argparse.Namespace) -> None:
+    """Medians, and the median over the rounds of the ratio to our plain step."""
+    versions = ", ".join(f"{name} {found(name)}" for name in ("torch", "snntorch", "spikingjelly"))
+    print(
+        f"{INPUTS}-{HIDDEN}-{CLASSES}, batch {options.batch}, T = {options.steps}, "
+        f"{options.density:.0%} of the inputs fire, 1 thread, {options.rounds} rounds; {versions}"
+    )
+    print(f"{'':26}{'median ms':>10}{'ratio':>8}   of rounds: least, most")
+    base = seconds["ours, plain"]
     for name, times in seconds.items():
-        ratio = statistics.median(t / p for t, p in zip(times, plain, strict=True))
-        print(f"{name:14} {1e3 * statistics.median(times):7.1f} ms  {ratio:5.2f} x ours, plain")
+        ratios = [a / b for a, b in zip(times, base, strict=True)]
+        print(
+            f"{name:26}{1e3 * statistics.median(times):10.1f}{statistics.median(ratios):8.2f}"
+            f"   {min(ratios):.2f}, {max(ratios):.2f}"
+        )
+
+
+def found(package: str) -> str:
+    """The installed version, or "absent"."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
+    main()

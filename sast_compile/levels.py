@@ -6,7 +6,7 @@ L0 surrogate-forward, L1 float hard-spike, L2 torch integer model, L3 the compil
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.trace import Trace
 
+if TYPE_CHECKING:
+    from sast_compile.nn import Network
+
 Spikes: TypeAlias = Mapping[str, Array]
 
 
@@ -24,11 +27,7 @@ def surrogate_spikes(source: Source, events: Array) -> Spikes | None:
     """L0: the smooth spikes of a checkpoint's network in its own precision; None for a bare NIR."""
     if source.network is None:
         return None
-    import torch
-
-    with torch.no_grad():
-        smooth = source.network.spikes(torch.as_tensor(events))
-    return {name: spikes.numpy() for name, spikes in smooth.items()}
+    return _spikes(source.network, events, np.float32)
 
 
 NO_FLOATS = "no float model: a .net holds integers"
@@ -44,13 +43,24 @@ def hard_spikes(source: Source, events: Array) -> Spikes | None:
     if source.network is None:
         trace = reference.run(source.program, events)
         return {name: trace[name].spikes for name in source.program.neurons}
-    import torch
-
     from sast_compile.nn import hard
 
+    return _spikes(hard(source.network).double(), events, np.uint8)
+
+
+CHUNK = 256  # samples: the membranes of a convolutional net need gigabytes
+
+
+def _spikes(network: Network, events: Array, kind: type[np.generic]) -> Spikes:
+    """The spikes of every layer, a few samples at a time."""
+    import torch
+
+    parts = []
     with torch.no_grad():
-        spikes = hard(source.network).double().spikes(torch.as_tensor(events))
-    return {name: s.numpy().astype(np.uint8) for name, s in spikes.items()}
+        for at in range(0, len(events), CHUNK):
+            found = network.spikes(torch.as_tensor(events[at : at + CHUNK]))
+            parts.append({name: s.numpy().astype(kind) for name, s in found.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def integer_trace(source: Source, program: Program, events: Array) -> Trace:

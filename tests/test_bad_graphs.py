@@ -46,9 +46,9 @@ class Graph:
 
 
 CUBA = nir.CubaLIF(*(np.full(5, x) for x in (0.01, 0.02, 1.0, 0.0, 1.0)), v_reset=np.zeros(5))
-CONV = nir.Conv2d((4, 4), np.ones((1, 1, 3, 3)), 1, 0, 1, 1, np.zeros(1))
+POOL = nir.SumPool2d(kernel_size=np.array([2, 2]), stride=np.array([2, 2]), padding=np.zeros(2))
 GONE: dict[str, None] = dict.fromkeys(("fc1", "lif1", "fc2", "lif2"))
-SUPPORTED = "supported: Input, Output, Flatten, Linear, Affine, IF, LIF"
+SUPPORTED = "supported: Input, Output, Flatten, Linear, Affine, Conv2d, IF, LIF"
 GRAPHS = {
     "NaN weight": Graph(
         ["fc1: weight holds 30 NaN or Inf of 30"], {"fc1": nir.Linear(np.full((5, 6), np.nan))}
@@ -107,8 +107,8 @@ GRAPHS = {
         ["lif1: NIR node CubaLIF is not supported yet", SUPPORTED], {"lif1": CUBA}
     ),
     "several unsupported": Graph(
-        ["fc1: NIR node Conv2d is not supported yet; nor are lif1 (CubaLIF)", SUPPORTED],
-        {"fc1": CONV, "lif1": CUBA},
+        ["fc1: NIR node SumPool2d is not supported yet; nor are lif1 (CubaLIF)", SUPPORTED],
+        {"fc1": POOL, "lif1": CUBA},
     ),
     "a graph in a graph": Graph(
         ["fc1: NIR node NIRGraph is not supported yet", SUPPORTED],

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.neuron import BitShift, Decay, Factor, MulShift, Param, Ref, State
-from sast_compile.ir.ops import Consts, Dense, Neuron, lookup
+from sast_compile.ir.ops import Consts, Neuron, Projection, lookup
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.trace import Layer, Trace
@@ -38,7 +38,7 @@ def run(module: nn.Module, program: Program, events: Array, names: Names | None 
     model = copy.deepcopy(module).double()
     populations: dict[str, IntegerNeuron] = {}
     for node in program.nodes:
-        if isinstance(node.op, Dense):
+        if isinstance(node.op, Projection):
             _put_weight(model, node.name, paths[node.name], node.op, program.consts)
         elif isinstance(node.op, Neuron):
             population = IntegerNeuron(node.name, node.op, program.consts)
@@ -137,10 +137,10 @@ class IntegerNeuron(nn.Module):
         return v - self.value(reset.amount) * spikes
 
 
-def _put_weight(model: nn.Module, name: str, path: str, op: Dense, consts: Consts) -> None:
+def _put_weight(model: nn.Module, name: str, path: str, op: Projection, consts: Consts) -> None:
     layer = _submodule(model, name, path)
     weight = torch.as_tensor(lookup(op.weight, consts).data.copy(), dtype=torch.float64)
-    if not isinstance(layer, nn.Linear) or layer.weight.shape != weight.shape:
+    if not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.weight.shape != weight.shape:
         raise CompileError(
             f"the module is {type(layer).__name__}, the program has a projection "
             f"{tuple(weight.shape)}",

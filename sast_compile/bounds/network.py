@@ -14,7 +14,7 @@ from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv_transpose2d
+from torch.nn.functional import conv2d, conv_transpose2d, linear
 
 from sast_compile.bounds.neuron import SLACK, Population, Range, Register, register
 from sast_compile.errors import CompileError
@@ -131,7 +131,7 @@ def spectral_norm(layer: Affine, shape: tuple[int, ...]) -> float:
     if isinstance(layer, nn.Linear):
         return SLACK * float(torch.linalg.matrix_norm(weight, ord=2))
     rows = weight.abs().sum(dim=(1, 2, 3)).max()
-    ones = torch.ones_like(layer(torch.zeros(1, *shape, dtype=weight.dtype)))
+    ones = torch.ones_like(_applied(layer, torch.zeros(1, *shape, dtype=weight.dtype)))
     columns = _backwards(layer, weight.abs(), ones).max()
     seen = _backwards(layer, torch.ones_like(weight[:1, :1]), ones[:, :1]).max()
     kernel = torch.linalg.matrix_norm(weight.flatten(1), ord=2)
@@ -230,12 +230,12 @@ def _driven(stage: _Stage) -> Interval:
 
 def _through(layer: Affine, values: Interval) -> Interval:
     """The exact range of each of the layer's values: negative weights take the other end."""
-    positive, negative = _part(layer, 1.0), _part(layer, -1.0)
-    low, high = (value.unsqueeze(0) for value in values)
-    constant = layer(torch.zeros_like(low))  # the bias
-    at_least = positive(low) - negative(high) + constant
-    at_most = positive(high) - negative(low) + constant
-    return at_least.squeeze(0), at_most.squeeze(0)
+    positive, negative = (_part(layer, sign) for sign in (1.0, -1.0))
+    low, high = values
+    constant = _applied(layer, torch.zeros_like(low))  # the bias
+    at_least = _applied(positive, low) - _applied(negative, high) + constant
+    at_most = _applied(positive, high) - _applied(negative, low) + constant
+    return at_least, at_most
 
 
 def _part(layer: Affine, sign: float) -> Affine:
@@ -244,6 +244,13 @@ def _part(layer: Affine, sign: float) -> Affine:
     part.weight.copy_((sign * part.weight).clamp(min=0))
     part.bias = None
     return part
+
+
+def _applied(layer: Affine, x: Tensor) -> Tensor:
+    """``layer`` on one step's values."""
+    if isinstance(layer, nn.Linear):
+        return linear(x, layer.weight, layer.bias)
+    return conv2d(x, layer.weight, layer.bias, layer.stride, layer.padding)
 
 
 def _range(values: Interval) -> Range:

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from sast_compile.contract import METADATA_KEY, Contract, contract_from_json
 from sast_compile.errors import BadFile, CompileError, ContractMissing, Unsupported
 from sast_compile.files import HDF5, read_whole
+from sast_compile.frontend.nir_conv import conv2d
 from sast_compile.ir.neuron import Factor, Fire, Param, Ref, Reset, State
 from sast_compile.ir.ops import Add, Dense, Flatten, Input, Neuron, Op
 from sast_compile.ir.program import NAME, Edge, Node, Program, check
@@ -31,7 +32,7 @@ from sast_compile.ir.types import Const, Float, TensorType
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
-PROJECTIONS, NEURONS = ("Linear", "Affine"), ("IF", "LIF")
+PROJECTIONS, NEURONS = ("Linear", "Affine", "Conv2d"), ("IF", "LIF")
 SUPPORTED = ("Input", "Output", "Flatten", *PROJECTIONS, *NEURONS)
 COUNT_BITS = 8  # of an input that the contract calls "counts"
 SMALLEST, LARGEST = 1e-30, 1e30  # of every parameter: squares and ratios stay far from overflow
@@ -218,6 +219,12 @@ class _Import:
                 return Flatten()
             case "Linear" | "Affine":
                 return self._dense(name, node, consts)
+            case "Conv2d":
+                weight = _finite(name, "weight", node.weight)
+                if _finite(name, "bias", node.bias).any():
+                    raise Unsupported("the bias of a Conv2d is not supported yet", where=name)
+                consts[f"{name}.weight"] = Const(TensorType(weight.shape, Float()), weight)
+                return conv2d(name, node, weight.shape)
             case _:
                 return self._neuron(name, node, consts)
 

@@ -6,6 +6,7 @@ Layout is channels, rows, columns (CYX). As in torch and NIR the kernel is not f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,15 +99,27 @@ def synapses(op: Conv2d, shape: Geometry) -> Synapses:
     return Synapses(target[inside], source[inside], kernel[inside])
 
 
-def convolve(op: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The convolution of ``x`` (samples, C, Y, X), in the arithmetic of its arrays."""
+Product = Callable[[npt.NDArray[Any], npt.NDArray[Any]], npt.NDArray[Any]]
+
+
+def _matmul(a: npt.NDArray[Any], w: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    product: npt.NDArray[Any] = a @ w.T
+    return product
+
+
+def convolve(
+    op: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any], product: Product = _matmul
+) -> npt.NDArray[Any]:
+    """The convolution of ``x`` (samples, C, Y, X); ``product(a, w)`` is ``a @ w.T``."""
     padded = np.pad(x, ((0, 0), (0, 0), *op.padding))
     spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
     windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
     samples, channels, rows, columns, *kernel = windows.shape
     grouped = windows.reshape(samples, op.groups, channels // op.groups, rows, columns, *kernel)
-    filters = weight.reshape(op.groups, -1, *weight.shape[1:])
-    summed = np.einsum("ngcyxjk,gocjk->ngoyx", grouped, filters)
-    result: npt.NDArray[Any] = summed.reshape(samples, -1, rows, columns)
-    return result
+    fields = np.moveaxis(grouped, 2, 4)  # what one output sees, last
+    filters = weight.reshape(op.groups, weight.shape[0] // op.groups, -1)
+    seen = (fields[:, g].reshape(-1, filters.shape[2]) for g in range(op.groups))
+    maps = [product(field, f) for field, f in zip(seen, filters, strict=True)]
+    stacked = np.stack([m.reshape(samples, rows, columns, -1) for m in maps], axis=1)
+    return np.moveaxis(stacked, -1, 2).reshape(samples, -1, rows, columns)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from graphlib import TopologicalSorter
+from typing import Any
 
 import nir
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sast_compile.errors import Unsupported
+from sast_compile.nn.conv import Conv2d
 
 
 class GraphModule(nn.Module):
@@ -49,5 +52,29 @@ def _module(name: str, node: nir.NIRNode) -> nn.Module:
         case "Linear" | "Affine":
             outputs, inputs = node.weight.shape
             return nn.Linear(inputs, outputs, bias=False, dtype=torch.float64)
+        case "Conv2d":
+            outputs, per_group, *kernel = node.weight.shape
+            return Conv2d(
+                per_group * int(node.groups),
+                outputs,
+                tuple(kernel),
+                stride=_numbers(node.stride),
+                padding=_padding(node.padding),
+                dilation=_numbers(node.dilation),
+                groups=int(node.groups),
+                bias=False,
+                dtype=torch.float64,
+            )
         case kind:
             raise Unsupported(f"NIR node {kind} has no torch module yet", where=name)
+
+
+def _numbers(given: Any) -> tuple[int, int]:
+    rows, columns = np.broadcast_to(np.asarray(given), (2,)).tolist()
+    return int(rows), int(columns)
+
+
+def _padding(given: Any) -> str | tuple[int, int]:
+    if isinstance(given, bytes):
+        return given.decode()
+    return given if isinstance(given, str) else _numbers(given)

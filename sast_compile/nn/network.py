@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from sast_compile.contract import Contract, Discretised, Encoding, Readout
 from sast_compile.errors import CompileError, TypeMismatch, Unsupported
+from sast_compile.nn import conv
 from sast_compile.nn.event_linear import event_linear, is_events
 from sast_compile.nn.layers import (
     AnyLayer,
@@ -93,8 +94,6 @@ class Network(nn.Module):
                     x = event_linear(x, layer.weight, layer.bias)
                 case Linear():
                     x = layer(x)
-                case Conv2d():
-                    x = _each_step(layer, self._numbers(x))
                 case Lif() | If() | CubaLif() if seen is not None or specification.recurrent:
                     states = self._states(specification, self._numbers(x))
                     x = states.spikes
@@ -211,12 +210,6 @@ def _discretised(lif: LIF) -> Discretised:
     return Discretised(lif.alpha)
 
 
-def _each_step(layer: nn.Module, x: Tensor) -> Tensor:
-    """``layer`` on every step's picture: (batch, T, C, H, W) through one call."""
-    y: Tensor = layer(x.flatten(0, 1))
-    return y.view(*x.shape[:2], *y.shape[1:])
-
-
 def _module(layer: AnyLayer) -> nn.Module:
     match layer:
         case Flatten():
@@ -224,7 +217,7 @@ def _module(layer: AnyLayer) -> nn.Module:
         case Linear(in_features=n_in, out_features=n_out, bias=bias):
             return nn.Linear(n_in, n_out, bias=bias)
         case Conv2d():
-            return nn.Conv2d(
+            return conv.Conv2d(
                 layer.in_channels,
                 layer.out_channels,
                 layer.kernel_size,

@@ -47,7 +47,7 @@ def train_folder(
     recipe, text = read_recipe(folder / "recipe.toml")
     recipe = recipe if seed is None else replace(recipe, seed=seed)
     description = read_description(folder)
-    device = _device(device)
+    device = device_named(device)
     torch.set_num_threads(1)  # sums split over threads would round differently from run to run
     source = dataset(recipe.dataset, data)
     out.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,8 @@ def read_description(folder: Path) -> list[dict[str, Any]]:
     return description
 
 
-def _device(name: str) -> str:
+def device_named(name: str) -> str:
+    """torch's name of the device; ``auto`` is CUDA where there is one, else the CPU."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():

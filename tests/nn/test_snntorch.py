@@ -123,7 +123,7 @@ def test_convolution_recurrence_and_readout_in_a_network() -> None:
     ua = sa = torch.zeros(4, 3, 3, 3).double()
     ub = sb = i = uc = sc = v = torch.zeros(4, 8).double()
     for t in range(12):
-        ua = 0.9 * ua * (1 - sa) + conv(events[:, t].double())
+        ua = 0.9 * ua * (1 - sa) + conv(events[:, t : t + 1].double())[:, 0]
         sa = (ua >= 1).double()
         ub = 0.9 * ub * (1 - sb) + (fc(sa.flatten(1)) + rec(sb))
         sb = (ub >= 1).double()

@@ -73,7 +73,7 @@ class _Machine:
             case Dense():
                 return shift(product(xs[0], numbers(op.weight, consts)), op.exponent)
             case Conv2d():
-                return shift(convolve(op, xs[0], numbers(op.weight, consts)), op.exponent)
+                return shift(convolve(op, xs[0], numbers(op.weight, consts), product), op.exponent)
             case Terms():
                 weight = numbers(op.weight, consts)
                 return shift(xs[0][:, :, None] * weight.T, op.exponent)
