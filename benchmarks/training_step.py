@@ -1,6 +1,6 @@
-"""One training step of a 2312-200-10 network: ours, plain and SAST, beside snnTorch and SpikingJelly.
+"""One training step of a 2312-200-10 network: ours (plain, SAST), snnTorch and SpikingJelly.
 
-Every library runs the same network: the same weights, LIF neurons (alpha 0.9, theta 1, zero reset),
+Every library runs one network: the same weights, LIF neurons (alpha 0.9, theta 1, zero reset),
 atan surrogate with k = 2, cross-entropy on the summed output spikes, Adam; it is checked that all
 that fire hard start from the same loss. Ours trains smooth in its plain and SAST step;
 `straight_through` is the gradient that the other two take. Ours gets the events as uint8, as a data
@@ -188,11 +188,11 @@ class SpikingJelly(nn.Module):
         lif |= {"surrogate_function": surrogate.ATan(alpha=SLOPE), "step_mode": "m"}
         self.fc1, self.fc2 = linears()
         self.lif1, self.lif2 = neuron.LIFNode(**lif), neuron.LIFNode(**lif)
-        self.reset = functional.reset_net
+        self.forget = functional.reset_net
 
     def forward(self, events: Tensor) -> Tensor:
         """The output spikes (batch, T, n)."""
-        self.reset(self)
+        self.forget(self)
         hidden = self.lif1(self.fc1(events.transpose(0, 1)))
         return self.lif2(self.fc2(hidden)).transpose(0, 1)
 
