@@ -13,16 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from msgspec.structs import replace
+from msgspec import UnsetType
+from msgspec.structs import asdict, replace
 
+from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.data import Dataset, Split, dataset
 from sast_compile.errors import BadFile, CompileError
 from sast_compile.frontend.torch_to_nir import to_nir, write_nir
 from sast_compile.nn import Network, hard, write_checkpoint
+from sast_compile.target import load_target
 from sast_compile.training.curve import write_curve
+from sast_compile.training.hardware import put, registers
 from sast_compile.training.loop import Fitted, Report, TrainingData, fit
 from sast_compile.training.measure import measure
-from sast_compile.training.recipe import Recipe, read_recipe
+from sast_compile.training.recipe import Hardware, Recipe, read_recipe
 
 PROGRESS = ".training.pt"
 
@@ -33,24 +37,27 @@ def train_folder(
     out: Path | None = None,
     data: Path | None = None,
     seed: int | None = None,
+    bits: int | None = None,
+    target: str | None = None,
     device: str = "auto",
     fresh: bool = False,
     report: Report = lambda epoch: None,
 ) -> dict[str, Any]:
     """The provenance of the model just written to ``out`` (``folder`` itself, if None).
 
-    ``data`` is the folder of real recordings; ``seed`` overrules the recipe's. An interrupted
+    ``data`` is the folder of real recordings; ``seed``, ``bits`` and ``target`` overrule the
+    recipe's (`overruled`). An interrupted
     training in ``out`` is taken up unless ``fresh``. Everything is chosen on the validation split;
     the test split is measured once, at the end.
     """
     out = out or folder
     recipe, text = read_recipe(folder / "recipe.toml")
-    recipe = recipe if seed is None else replace(recipe, seed=seed)
+    recipe = overruled(recipe, seed, bits, target)
     description = read_description(folder)
     device = device_named(device)
     torch.set_num_threads(1)  # sums split over threads would round differently from run to run
     source = dataset(recipe.dataset, data)
-    out.mkdir(parents=True, exist_ok=True)
+    _make(out)
     interrupted = out / PROGRESS
     if fresh:
         interrupted.unlink(missing_ok=True)
@@ -74,6 +81,19 @@ def train_folder(
     _write(out, fitted, source, provenance)
     interrupted.unlink(missing_ok=True)
     return provenance
+
+
+def overruled(
+    recipe: Recipe, seed: int | None = None, bits: int | None = None, target: str | None = None
+) -> Recipe:
+    """``recipe`` with another seed, or with a hardware stage for ``bits`` and ``target``."""
+    if seed is not None:
+        recipe = replace(recipe, seed=seed)
+    if bits is None and target is None:
+        return recipe
+    hardware = recipe.hardware or Hardware(target=DEFAULT_TARGET, bits=bits or 8)
+    hardware = replace(hardware, bits=bits or hardware.bits, target=target or hardware.target)
+    return replace(recipe, hardware=hardware)
 
 
 def training_data(recipe: Recipe, folder: Path | None = None) -> TrainingData:
@@ -100,7 +120,7 @@ def read_description(folder: Path) -> list[dict[str, Any]]:
     try:
         network = runpy.run_path(str(path)).get("network")
         description: Any = network() if callable(network) else None
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise BadFile(f"raised {type(error).__name__}: {error}", where=str(path)) from error
     if not isinstance(description, list):
         raise BadFile(
@@ -109,6 +129,13 @@ def read_description(folder: Path) -> list[dict[str, Any]]:
             hint="it returns the layers, a list of dicts",
         )
     return description
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFile(f"cannot be made: {error.strerror}", where=str(folder)) from None
 
 
 def device_named(name: str) -> str:
@@ -123,23 +150,32 @@ def device_named(name: str) -> str:
 def _measured(fitted: Fitted, recipe: Recipe, data: Dataset) -> dict[str, Any]:
     """Accuracies with n; the test split is touched here, once, when everything is chosen."""
     parts = {"validation": data.load("validation"), "test": data.load("test")}
+    hardware = recipe.hardware
     return {
         "dataset": recipe.dataset,
         "simulated": data.simulated,
         "seed": recipe.seed,
         "epoch": fitted.best.number,
-        **{name: _levels(fitted.network, part) for name, part in parts.items()},
+        **({"hardware": asdict(hardware)} if hardware else {}),
+        **{name: _levels(fitted.network, part, hardware) for name, part in parts.items()},
     }
 
 
-def _levels(network: Network, split: Split) -> dict[str, Any]:
-    fired = measure(hard(network).double(), split)
-    return {
+def _levels(network: Network, split: Split, hardware: Hardware | UnsetType) -> dict[str, Any]:
+    """L0 and L1, and behind a hardware stage what the hard network decides with snapped numbers."""
+    swapped = hard(network).double()
+    fired = measure(swapped, split)
+    levels = {
         "n": len(split.labels),
         "surrogate": measure(network, split).accuracy,
         "hard": fired.accuracy,
         "rates": fired.rates,
     }
+    if hardware:
+        chip = load_target(hardware.target)
+        put(swapped, registers(network, chip, hardware.bits, split.events.shape[1]))
+        levels["snapped"] = measure(swapped, split).accuracy
+    return levels
 
 
 def _write(out: Path, fitted: Fitted, source: Dataset, provenance: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 The loss is cross-entropy on the summed output of the last layer; Adam inside SAM, the learning rate
 by cosine to zero in each stage. After every epoch the *hard* network, which is the one that will be
 compiled, is measured on the validation split; a stage ends with the weights of its best epoch, and
-the next begins with them. The test split is not an argument.
+the next begins with them. In the hardware stage all of that is done with the network as the chip
+computes it. The test split is not an argument.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from sast_compile.data import Split
-from sast_compile.errors import CompileError
+from sast_compile.errors import CompileError, TargetLimit
 from sast_compile.nn.modes import hard, set_mode
 from sast_compile.nn.network import Network, build
+from sast_compile.target import load_target
 from sast_compile.training import progress_file
 from sast_compile.training.augment import augmented
+from sast_compile.training.hardware import Registers, put, registers, snapped
 from sast_compile.training.initial import scale_to_rate
 from sast_compile.training.measure import measure
 from sast_compile.training.recipe import Recipe
@@ -35,7 +38,10 @@ Report = Callable[["Epoch"], None]
 
 
 class Epoch(NamedTuple):
-    """One epoch of a stage: training loss, validation accuracies in [0, 1], hard firing rates."""
+    """One epoch of a stage: training loss, validation accuracies in [0, 1], hard firing rates.
+
+    In the stage ``hardware`` they are those of the snapped network.
+    """
 
     stage: str
     number: int  # from 1, in its stage
@@ -47,7 +53,10 @@ class Epoch(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """The network of the last stage's best epoch, in smooth mode, and what every epoch measured."""
+    """The network of the last stage's best epoch, in smooth mode, and what every epoch measured.
+
+    Its weights are floats after a hardware stage too: the compiler finds the integers in them.
+    """
 
     network: Network
     best: Epoch
@@ -119,10 +128,19 @@ def _started(
     if recipe.initial_rate is not None:
         first = data.pretrain or data.train
         scale_to_rate(network, torch.from_numpy(first.events[:64]), recipe.initial_rate)
+    _check_chip(network, recipe, data.train)
     network.to(device)
     set_mode(network, "straight_through" if recipe.method == "straight_through" else "surrogate")
     slopes = {name: neuron.slope for name, neuron in network.neurons().items()}
     return _Run(network, draws, slopes)
+
+
+def _check_chip(network: Network, recipe: Recipe, split: Split) -> None:
+    """A chip that has no such neuron refuses it before hours of training, not after."""
+    try:
+        _chip(network, recipe, stages(recipe)[-1], split)
+    except TargetLimit:  # of these weights; others will come
+        return
 
 
 def _take_up(run: _Run, saved: dict[str, Any] | None) -> None:
@@ -158,7 +176,7 @@ def _run_stage(
     key: str,
     report: Report,
 ) -> None:
-    split = data.train if stage.name == "train" else data.pretrain
+    split = data.pretrain if stage.name == "pretrain" else data.train
     if split is None:
         raise CompileError("the recipe pre-trains, but no data for it was given", where=stage.name)
     adam = torch.optim.Adam(
@@ -173,9 +191,11 @@ def _run_stage(
             group["lr"] = learning_rate(stage, run.epoch)
             group["rho"] = rho_at(recipe, stage, run.epoch)
         _set_slopes(run.network, slopes_at(run.slopes, recipe, stage, run.epoch))
-        loss = _epoch(run, recipe, stage, split, optimizer)
+        chip = _chip(run.network, recipe, stage, split)
+        loss = _epoch(run, recipe, stage, split, optimizer, chip)
         run.epoch += 1
-        epoch = _measured(run, stage, data.validation, loss, started)
+        chip = _chip(run.network, recipe, stage, split)
+        epoch = _measured(run, stage, data.validation, loss, started, chip)
         run.history.append(epoch)
         if run.best is None or epoch.hard >= run.best.hard:
             run.best, run.kept = epoch, copy.deepcopy(run.network.state_dict())
@@ -193,44 +213,75 @@ def _patience_ended(run: _Run, recipe: Recipe) -> bool:
     return run.epoch - first_best.number >= recipe.patience
 
 
-def _measured(run: _Run, stage: Stage, split: Split, loss: float, started: float) -> Epoch:
-    smooth = copy.deepcopy(run.network)
+def _chip(network: Network, recipe: Recipe, stage: Stage, split: Split) -> Registers | None:
+    """The chip's numbers for the weights of now in the hardware stage, None in the others."""
+    if stage.name != "hardware" or not recipe.hardware:
+        return None
+    target = load_target(recipe.hardware.target)
+    return registers(network, target, recipe.hardware.bits, split.events.shape[1])
+
+
+def _measured(
+    run: _Run, stage: Stage, split: Split, loss: float, started: float, chip: Registers | None
+) -> Epoch:
+    smooth, swapped = copy.deepcopy(run.network), hard(run.network).double()
     set_mode(smooth, "surrogate")
-    fired = measure(hard(run.network).double(), split)
+    if chip is not None:
+        put(smooth, chip)
+        put(swapped, chip)
+    fired = measure(swapped, split)
     level0 = measure(smooth, split).accuracy
     seconds = time.perf_counter() - started
     return Epoch(stage.name, run.epoch, loss, level0, fired.accuracy, fired.rates, seconds)
 
 
-def _epoch(run: _Run, recipe: Recipe, stage: Stage, split: Split, optimizer: SAM) -> float:
+def _epoch(
+    run: _Run,
+    recipe: Recipe,
+    stage: Stage,
+    split: Split,
+    optimizer: SAM,
+    chip: Registers | None,
+) -> float:
     """The mean loss of one pass over ``split``."""
     device = next(run.network.parameters()).device
     batches = _batches(split, stage, run.draws, device)
     others = _batches(split, stage, run.draws, device) if recipe.second_batch else None
     losses = []
     for batch in batches:
-        first = _closure(run.network, recipe, optimizer, *batch)
-        again = None if others is None else _closure(run.network, recipe, optimizer, *next(others))
+        first = _closure(run.network, recipe, optimizer, chip, *batch)
+        again = None
+        if others is not None:
+            again = _closure(run.network, recipe, optimizer, chip, *next(others))
         losses.append(optimizer.step(first, again).detach())
     return float(torch.stack(losses).mean())
 
 
 def _closure(
-    network: Network, recipe: Recipe, optimizer: SAM, events: Tensor, labels: Tensor
+    network: Network,
+    recipe: Recipe,
+    optimizer: SAM,
+    chip: Registers | None,
+    events: Tensor,
+    labels: Tensor,
 ) -> Callable[[], Tensor]:
     def closure() -> Tensor:
         optimizer.zero_grad()
-        if recipe.activity_rate is None:
-            loss = cross_entropy(network(events).sum(dim=1), labels)
-        else:
-            output, states = network.trace(events)
-            rates = torch.stack([layer.spikes.mean() for layer in states.values()])
-            excess = (rates - recipe.activity_rate).square().sum()
-            loss = cross_entropy(output.sum(dim=1), labels) + recipe.activity_weight * excess
-        loss.backward()  # type: ignore[no-untyped-call]
+        with snapped(network, chip):
+            loss = _loss(network, recipe, events, labels)
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
     return closure
+
+
+def _loss(network: Network, recipe: Recipe, events: Tensor, labels: Tensor) -> Tensor:
+    if recipe.activity_rate is None:
+        return cross_entropy(network(events).sum(dim=1), labels)
+    output, states = network.trace(events)
+    rates = torch.stack([layer.spikes.mean() for layer in states.values()])
+    excess = (rates - recipe.activity_rate).square().sum()
+    return cross_entropy(output.sum(dim=1), labels) + recipe.activity_weight * excess
 
 
 def _batches(

@@ -48,13 +48,26 @@ class Pretrain(Table, frozen=True, kw_only=True):
     augment: Augment = Augment()
 
 
+class Hardware(Table, frozen=True, kw_only=True):
+    """The stage after: weights, leak and membrane as ``target`` holds them at ``bits`` bits.
+
+    ``learning_rate`` is a tenth of the recipe's where it is not given.
+    """
+
+    target: str
+    bits: Annotated[int, Meta(ge=2, le=8)]
+    epochs: Count = 10
+    learning_rate: Rate | None = None
+
+
 class Recipe(Table, frozen=True, kw_only=True):
     """Everything that, with ``model.py`` and the data, determines the weights.
 
     ``method``: ``sast`` runs smooth spikes forward and descends by SAM of radius ``rho`` (at
     ``rho = 0`` that is ``plain``); ``straight_through`` fires hard forward and takes the
     surrogate's slope backward. ``rho`` is 0 in the first ``rho_warmup`` of all epochs. The slope of
-    the surrogate goes geometrically from the model's to ``slope_end`` over all epochs.
+    the surrogate goes geometrically from the model's to ``slope_end`` over all epochs (but those of
+    ``hardware``, which keep it).
     ``initial_rate`` scales the fresh weights of each layer so that its hard firing rate on the
     first batch is this. ``patience``: a stage ends after so many epochs without a better hard
     validation accuracy.
@@ -79,6 +92,8 @@ class Recipe(Table, frozen=True, kw_only=True):
     patience: Count | None = None
     augment: Augment = Augment()
     pretrain: Pretrain | None = None
+    # unset rather than None: recipes without it keep the hash that names their finished runs
+    hardware: Hardware | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
         if self.method == "plain" and self.rho > 0:
@@ -120,12 +135,13 @@ def _longer(recipe: Recipe, factor: float) -> Recipe:
     def times(epochs: int) -> int:
         return round(factor * epochs)
 
-    before = recipe.pretrain
+    before, after = recipe.pretrain, recipe.hardware
     return replace(
         recipe,
         epochs=times(recipe.epochs),
         patience=recipe.patience and times(recipe.patience),
         pretrain=before and replace(before, epochs=times(before.epochs)),
+        hardware=after and replace(after, epochs=times(after.epochs)),
     )
 
 

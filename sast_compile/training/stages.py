@@ -9,9 +9,12 @@ from sast_compile.training.recipe import Augment, Recipe
 
 
 class Stage(NamedTuple):
-    """Some epochs on one data set; ``first`` of all ``total`` epochs of the recipe."""
+    """Some epochs on one data set; ``first`` of the ``total`` epochs that schedules are cut from.
 
-    name: str  # "pretrain" or "train"
+    The hardware stage comes behind these: it keeps what they ended with.
+    """
+
+    name: str  # "pretrain", "train" or "hardware"
     epochs: int
     batch: int
     learning_rate: float
@@ -22,16 +25,20 @@ class Stage(NamedTuple):
 
 def stages(recipe: Recipe) -> tuple[Stage, ...]:
     """What a fit does, in order."""
-    before = recipe.pretrain
+    before, after = recipe.pretrain, recipe.hardware
     early = before.epochs if before else 0
     total = early + recipe.epochs
     main = Stage("train", recipe.epochs, recipe.batch, recipe.learning_rate, recipe.augment,
                  early, total)  # fmt: skip
-    if before is None:
-        return (main,)
-    first = Stage("pretrain", before.epochs, before.batch, before.learning_rate, before.augment,
-                  0, total)  # fmt: skip
-    return first, main
+    plan = [main]
+    if before is not None:
+        plan.insert(0, Stage("pretrain", before.epochs, before.batch, before.learning_rate,
+                             before.augment, 0, total))  # fmt: skip
+    if after:
+        rate = after.learning_rate or recipe.learning_rate / 10
+        plan.append(main._replace(name="hardware", epochs=after.epochs, learning_rate=rate,
+                                  first=total))  # fmt: skip
+    return tuple(plan)
 
 
 def learning_rate(stage: Stage, epoch: int) -> float:
@@ -52,5 +59,5 @@ def slopes_at(
     end = recipe.slope_end
     if end is None:
         return slopes
-    share = (stage.first + epoch) / max(1, stage.total - 1)
+    share = min(1.0, (stage.first + epoch) / max(1, stage.total - 1))
     return {name: float(k ** (1 - share) * end**share) for name, k in slopes.items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from sast_compile.errors import BadFile, CompileError
-from sast_compile.training.recipe import Recipe, controls, read_recipe, recipe_from_toml
+from sast_compile.training.recipe import Hardware, Recipe, controls, read_recipe, recipe_from_toml
 
 GOOD = """
 dataset = "digits"
@@ -90,3 +92,19 @@ def test_controls_differ_only_in_what_their_name_says() -> None:
 def test_what_contradicts_itself_is_refused(more: str, message: str) -> None:
     with pytest.raises(BadFile, match=message):
         recipe_from_toml(GOOD + more, "here.toml")
+
+
+def test_a_recipe_without_hardware_is_hashed_as_ever_and_may_be_sent_to_a_process() -> None:
+    recipe = recipe_from_toml(GOOD, "here")
+    assert b"hardware" not in msgspec.json.encode(recipe)
+    assert pickle.loads(pickle.dumps(recipe)) == recipe
+    assert not pickle.loads(pickle.dumps(recipe)).hardware
+
+
+def test_hardware_is_a_table_of_its_own() -> None:
+    recipe = recipe_from_toml(GOOD + '[hardware]\ntarget = "loihi2"\nbits = 4', "here")
+    assert recipe.hardware == Hardware(target="loihi2", bits=4, epochs=10)
+    assert controls(recipe)["compute_matched"].hardware == replace(recipe.hardware, epochs=20)
+    for wrong in ("bits = 1", "bits = 9", "bits = 4\nbit = 3"):
+        with pytest.raises(BadFile, match="hardware"):
+            recipe_from_toml(GOOD + f'[hardware]\ntarget = "loihi2"\n{wrong}', "here")

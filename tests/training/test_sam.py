@@ -245,3 +245,24 @@ def test_gradients_that_are_not_finite_climb_nowhere() -> None:
 
     optimizer.step(closure)
     assert torch.equal(at[0], at[1])
+
+
+def test_the_closure_may_run_in_bfloat16() -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(6, 3)
+    x, labels = torch.randn(60, 6), torch.arange(60) % 3
+    x[torch.arange(60), labels] += 3
+    optimizer = SAM(torch.optim.Adam(layer.parameters(), lr=0.05), 0.05)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = layer(x)
+            assert outputs.dtype == torch.bfloat16
+            loss = torch.nn.functional.cross_entropy(outputs, labels)
+        loss.backward()
+        return loss
+
+    losses = [optimizer.step(closure).item() for _ in range(30)]
+    assert losses[-1] < losses[0] / 2
+    assert layer.weight.dtype == torch.float32
