@@ -3,7 +3,7 @@
 The torch integer model takes its integers from the compiled program, so it alone would not see a
 lowering that permutes weights or drops an exponent. Here every integer, times its scale, must be
 its float: a weight within half a step of the grid (or clipped at the grid's end), a bias within
-half a step, a leak and a threshold within one register step.
+half a step, a reset amount too, a leak and a threshold within one register step.
 """
 
 from __future__ import annotations
@@ -98,10 +98,25 @@ def _registers(
         wanted = (1 - _values(before.voltage.decay.alpha, source)) * 2**decay.bits
         got = _values(decay.decay, compiled) + decay.offset
         yield Rounded(name, "leak", got.size, 0, _farthest(wanted, got), 1.0)
+    yield from _reset(name, before, after, unit, source, compiled)
     step = unit * 2.0**after.voltage.bias_exponent
     wanted, got = _values(before.voltage.bias, source) / step, _values(after.voltage.bias, compiled)
     if wanted.any() or got.any():
         yield Rounded(name, "bias", n, 0, _farthest(wanted, got), 0.5)
+
+
+def _reset(
+    name: str, before: Neuron, after: Neuron, unit: float, source: Program, compiled: Program
+) -> Iterator[Rounded]:
+    """What a spike subtracts; where it was subtracted behind the decay, what is left of it."""
+    was, now = before.reset, after.reset
+    if was is None or now is None or "zero" in (was.kind, now.kind):
+        return
+    wanted, decay = _values(was.amount, source) / unit, before.voltage.decay
+    if isinstance(decay, Factor) and (was.when, now.when) == ("after_decay", "after_fire"):
+        wanted = wanted / _values(decay.alpha, source)
+    got = _values(now.amount, compiled)
+    yield Rounded(name, "reset amount", got.size, 0, _farthest(wanted, got), 0.5)
 
 
 def _farthest(wanted: Floats, got: Floats) -> float:

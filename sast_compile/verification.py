@@ -28,6 +28,7 @@ from sast_compile.ir.types import Array
 from sast_compile.levels import NO_FLOATS, hard_spikes, integer_trace
 from sast_compile.rounding import Rounded, rounded
 from sast_compile.samples import Samples, samples_for
+from sast_compile.target import Target
 from sast_compile.trace import Layer, Tally, Trace
 
 Role: TypeAlias = Literal["ours", "oracle"]
@@ -104,7 +105,8 @@ def verify(
     model; by default the file that the artifact was made from, if it is still there unchanged.
     Raises CompileError for an unknown back end or a model that is another.
     """
-    chosen = _chosen(backends)
+    target = artifact.target
+    chosen = _chosen(backends, target)
     source, no_source = find_source(artifact, model)
     program = artifact.program
     if events is None:
@@ -120,7 +122,7 @@ def verify(
     }
     for name in chosen:
         progress(name)
-        checked.append(_check(name, runners[name], trace))
+        checked.append(_check(name, _role(name, target), runners[name], trace))
     drift, origin = _drift(artifact, source, trace, data)
     registers = tuple(rounded(source.program, program)) if source is not None else ()
     return Verification(program, data, trace, tuple(checked), drift, origin, registers)
@@ -129,8 +131,18 @@ def verify(
 ROLES: dict[str, Role] = {"torch": "ours", "lava": "oracle"}
 
 
-def _chosen(backends: Iterable[str] | None) -> list[str]:
-    chosen = list(ROLES) if backends is None else list(backends)
+def _role(name: str, target: Target) -> Role:
+    """What the back end proves; torch's integers are independent where nobody else simulates.
+
+    They share neither topology nor equations with the interpreter, only the compiled numbers.
+    """
+    return "oracle" if not target.oracles and name == "torch" else ROLES[name]
+
+
+def _chosen(backends: Iterable[str] | None, target: Target) -> list[str]:
+    if backends is None:
+        return [name for name, role in ROLES.items() if role == "ours" or name in target.oracles]
+    chosen = list(backends)
     for name in chosen:
         if name not in ROLES:
             raise CompileError(f"unknown back end {name!r}", hint=suggestion(name, ROLES))
@@ -153,14 +165,16 @@ def find_source(artifact: Artifact, model: str | None) -> tuple[Source | None, s
         return None, str(error)
 
 
-def _check(name: str, run: Callable[[], tuple[Trace, Seconds]], trace: Trace) -> Checked:
+def _check(
+    name: str, role: Role, run: Callable[[], tuple[Trace, Seconds]], trace: Trace
+) -> Checked:
     began = time.perf_counter()
     try:
         other, seconds = run()
     except (BackendUnavailable, Unsupported) as error:
-        return Checked(name, ROLES[name], absent=str(error))
+        return Checked(name, role, absent=str(error))
     seconds = {**seconds, "total": time.perf_counter() - began}
-    return Checked(name, ROLES[name], tuple(compare_traces(trace, other)), seconds=seconds)
+    return Checked(name, role, tuple(compare_traces(trace, other)), seconds=seconds)
 
 
 def _golden(artifact: Artifact) -> Checked:

@@ -44,7 +44,8 @@ def verify_(
 ) -> None:
     """Compare every back end with the reference interpreter: spikes, u and v, value by value.
 
-    Exit code 0 only if nothing differs, every layer fired and an independent oracle (Lava) ran.
+    Exit code 0 only if nothing differs, every layer fired and an independent oracle ran: Lava, or
+    the torch integer model for a target that no vendor simulates.
     """
     path = sast or newest()
     if sast is None and not as_json:
@@ -185,7 +186,11 @@ def _print_drift(result: Verification) -> None:
 def _print_verdict(result: Verification) -> None:
     match result.verdict:
         case Verdict.PROVEN:
-            output.print("[bold green]proven:[/] identical in every spike, u and v")
+            ran = [BACKENDS[c.backend] for c in result.checked if c.role == "oracle" and c.layers]
+            output.print(
+                "[bold green]proven:[/] identical in every spike, u and v "
+                f"(independent: {', '.join(ran)})"
+            )
         case Verdict.DIFFERENT:
             output.print("[bold red]different:[/] see above")
         case Verdict.UNPROVEN:

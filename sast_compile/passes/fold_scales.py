@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from msgspec.structs import replace
 
+from sast_compile.errors import Unsupported
 from sast_compile.ir.neuron import Ref
-from sast_compile.ir.ops import Op, Projection
+from sast_compile.ir.ops import Conv2d, Op, Projection
 from sast_compile.ir.program import Program, used_consts
 from sast_compile.ir.types import Const
 from sast_compile.passes.feeders import feeders
@@ -28,7 +29,12 @@ def fold_scales(program: Program, target: Target, options: Options) -> Lowered:
             dense = program.by_name[feeder].op
             assert isinstance(dense, Projection)
             weight = program.consts[dense.weight.name]
-            consts[dense.weight.name] = Const(weight.type, weight.data * factor.reshape(-1, 1))
+            if factor.size > 1 and isinstance(dense, Conv2d):
+                raise Unsupported(
+                    "one gain per neuron behind a convolution is not supported yet", where=name
+                )
+            rows = factor.reshape(-1, *(1,) * (weight.data.ndim - 1))
+            consts[dense.weight.name] = Const(weight.type, weight.data * rows)
         ops[name] = replace(neuron, voltage=replace(neuron.voltage, gain=1.0))
         notes.append(Note(name, f"gain {factor.min():.6g}..{factor.max():.6g} into the weights"))
     return Lowered(used_consts(program.with_ops(ops, consts)), tuple(notes))

@@ -54,30 +54,55 @@ class _Choice:
 
 
 def _choose(program: Program, name: str, target: Target, options: Options) -> _Choice:
-    """The largest proven exponent, else the smallest whose current cannot wrap."""
+    """The largest proven exponent, else the smallest whose current cannot wrap.
+
+    Where none can be taken it goes below the chip's own, as far as the weights' grid leaves low
+    bits at 0: shifting them out loses nothing.
+    """
     weights = target.weights
-    choices: list[_Choice] = []
-    refusals: list[CompileError] = []
-    for exponent in range(weights.exponent_high, weights.exponent_low - 1, -1):
-        try:
-            choice = _folded(program, name, exponent, target, options)
-        except TargetLimit as error:
-            refusals.append(error)
-            continue
-        if not choice.may_clamp:
-            return choice
-        choices.append(choice)
-    safe = [c for c in choices if c.may_clamp == ("v",)]
-    if safe:
-        return safe[-1]
-    if refusals and not choices:
+    usual = range(weights.exponent_high, weights.exponent_low - 1, -1)
+    spare = min(_spare(program, feeder, target) for feeder in feeders(program, name))
+    below = range(weights.exponent_low - 1, -spare - 1, -1)
+    wraps, refusals = False, list[CompileError]()
+    for exponents, preferred in (usual, -1), (below, 0):
+        choices: list[_Choice] = []
+        for exponent in exponents:
+            try:
+                choice = _folded(program, name, exponent, target, options)
+            except TargetLimit as error:
+                refusals.append(error)
+                continue
+            if not choice.may_clamp:
+                return choice
+            choices.append(choice)
+        if safe := [c for c in choices if c.may_clamp == ("v",)]:
+            return safe[preferred]
+        wraps = wraps or bool(choices)
+    if not wraps:
         raise refusals[-1]
     raise TargetLimit(
         f"the summed current can leave the {target.neurons.current_limit} that u holds "
         "without wrapping, at every weight exponent",
         where=name,
-        hint="fewer inputs, or weights with a smaller sum beside the largest of them",
+        hint="fewer inputs, fewer bits, or weights with a smaller sum beside the largest",
     )
+
+
+def _spare(program: Program, feeder: str, target: Target) -> int:
+    """How many low bits the chip's grid leaves at 0 under the weights of ``feeder``."""
+    element = _weight(program, feeder).element
+    assert isinstance(element, Int)
+    return grid_of(target, element).top_bits - element.bits
+
+
+def _weight(program: Program, feeder: str) -> TensorType:
+    """The type of a projection's weight; Unsupported unless it is integers of one scale."""
+    op = program.by_name[feeder].op
+    assert isinstance(op, Projection)
+    weight = program.consts[op.weight.name].type
+    if not isinstance(weight.element, Int) or isinstance(weight.scale, tuple):
+        raise Unsupported("weights are not integers of one scale yet", where=feeder)
+    return weight
 
 
 def _folded(
@@ -88,12 +113,9 @@ def _folded(
     for feeder in feeders(program, name):
         dense = program.by_name[feeder].op
         assert isinstance(dense, Projection)
-        weight = program.consts[dense.weight.name].type
-        if not isinstance(weight.element, Int) or isinstance(weight.scale, tuple):
-            raise Unsupported("weights are not integers of one scale yet", where=feeder)
-        shift = grid_of(target, weight.element).top_bits - weight.element.bits + exponent
+        shift = _spare(program, feeder, target) + exponent
         ops[feeder] = replace(dense, exponent=shift)
-        unit_of_a = weight.scale * 2.0**-shift
+        unit_of_a = float(_weight(program, feeder).scale) * 2.0**-shift  # type: ignore[arg-type]
     neuron, consts, tie_free = _registers(program, name, unit_of_a, target)
     ops[name] = neuron
     folded = program.with_ops(ops, consts)
@@ -124,7 +146,9 @@ def _registers(
     alpha = neuron.voltage.decay.alpha
     voltage = _state(target.neurons.voltage, float(alpha), name)  # type: ignore[arg-type]
     voltage = replace(voltage, bias=bias, bias_exponent=exponent)
-    whole = alpha == 1 and _multiples(bias, exponent, consts, target.threshold.unit, gains)
+    reset, on_grid = _reset(neuron.reset, unit_of_v, target.threshold.unit, name)
+    multiples = on_grid and _multiples(bias, exponent, consts, target.threshold.unit, gains)
+    whole = alpha == 1 and multiples
     wanted = neuron.fire.threshold / (unit_of_v * target.threshold.unit)
     register, exact = _threshold(wanted, neuron.fire, whole, target)
     _check_threshold(name, register, target)
@@ -133,7 +157,7 @@ def _registers(
         synapses=_synapses(target, name),
         voltage=voltage,
         fire=Fire(compare=target.threshold.compare, threshold=register, unit=target.threshold.unit),
-        reset=Reset(kind="zero"),
+        reset=reset,
     )
     return folded, consts, exact
 
@@ -151,14 +175,30 @@ def _threshold(wanted: float, fire: Fire, whole: bool, target: Target) -> tuple[
 
 
 def _check_threshold(name: str, register: int, target: Target) -> None:
-    low, high = target.threshold.low, target.threshold.high
+    low, strict = target.threshold.low, target.threshold.compare == ">"
+    most = target.neurons.voltage.clamp.high  # a threshold that v cannot pass is none
+    high = min(target.threshold.high, (most - strict) // target.threshold.unit)
     if not low <= register <= high:
-        way = "larger" if register < low else "smaller"
+        way, bits = ("larger", "") if register < low else ("smaller", ", or fewer bits")
         raise TargetLimit(
             f"threshold {register} lies outside {target.name}'s {low}..{high}",
             where=name,
-            hint=f"a threshold that is {way} beside the layer's largest weight",
+            hint=f"a threshold that is {way} beside the layer's largest weight{bits}",
         )
+
+
+def _reset(reset: Reset | None, unit_of_v: float, unit: int, name: str) -> tuple[Reset, bool]:
+    """The reset with its amount in steps of v, and whether it keeps v on multiples of ``unit``."""
+    assert reset is not None  # a neuron that fires has one
+    if isinstance(reset.amount, Ref) or reset.floor is not None:
+        raise Unsupported("one reset amount per neuron, and a floor, are not supported", where=name)
+    if reset.kind == "zero":
+        return Reset(kind="zero"), True
+    wanted = reset.amount / unit_of_v
+    amount = max(round(wanted), 1)
+    return Reset(kind="subtract", when=reset.when, amount=amount), (
+        amount == wanted and amount % unit == 0
+    )
 
 
 def _synapses(target: Target, name: str) -> tuple[State, ...]:

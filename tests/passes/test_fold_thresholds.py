@@ -228,6 +228,13 @@ def with_exponent(*layers: FloatLayer, exponent: int, steps: int | None) -> Prog
     return lowered(float_chain(*layers), FOLD, steps=steps, target=target).program
 
 
+def weight_exponent(program: Program, bits: int = 8) -> int:
+    """Of the first layer: what its sum is shifted by, beyond the place of its bits on the grid."""
+    dense = program.by_name["fc1"].op
+    assert isinstance(dense, Dense)
+    return dense.exponent - (LOIHI2.weights.grids["mixed"].top_bits - bits)
+
+
 @pytest.mark.parametrize("inputs", [1, 3, 8, 40, 200])
 @pytest.mark.parametrize("alpha", [0.9, 1.0])
 def test_the_exponent_is_the_largest_that_is_proven(inputs: int, alpha: float) -> None:
@@ -243,6 +250,8 @@ def test_the_exponent_is_the_largest_that_is_proven(inputs: int, alpha: float) -
             finer = with_exponent(layer, exponent=larger, steps=8)
         except TargetLimit:
             continue  # no threshold register, or u could wrap
+        if weight_exponent(finer) < larger:
+            continue  # this one could not be taken: the pass went below it
         assert reaches(finer, 8)["lif1"].may_clamp(finer.neurons["lif1"])
     if inputs == 1:
         assert exponent == 7
@@ -260,17 +269,26 @@ def test_without_a_proof_the_smallest_exponent_that_cannot_wrap_is_taken() -> No
 
 
 def test_a_current_that_may_wrap_at_every_exponent_is_refused() -> None:
-    layer = FloatLayer(np.full((1, 600), -1.0), alpha=0.5, threshold=1.0)
     message = (
         r"^lif1: the summed current can leave the 131071 that u holds without wrapping, at every "
-        r"weight exponent; hint: fewer inputs, or weights with a smaller sum beside the largest of "
+        r"weight exponent; hint: fewer inputs, fewer bits, or weights with a smaller sum beside the"
     )
-    for bits in (8, 2):  # fewer bits are no way out: the largest weight stays as large
-        with pytest.raises(TargetLimit, match=message):
-            folded(layer, bits=bits)
-    assert folded(FloatLayer(np.full((1, 500), -1.0), alpha=0.5, threshold=1.0))
-    few_large = np.concatenate([np.full((1, 20), -1.0), np.full((1, 580), -0.5)], axis=1)
+    layer = FloatLayer(np.full((1, 1100), -1.0), alpha=0.5, threshold=1.0)  # 1100 x 128 > 2^17
+    with pytest.raises(TargetLimit, match=message):
+        folded(layer)
+    assert folded(FloatLayer(np.full((1, 1000), -1.0), alpha=0.5, threshold=1.0))
+    few_large = np.concatenate([np.full((1, 20), -1.0), np.full((1, 1080), -0.5)], axis=1)
     assert folded(FloatLayer(few_large, alpha=0.5, threshold=1.0))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 6, 8])
+def test_narrow_weights_are_shifted_into_the_low_bits_that_they_leave_free(bits: int) -> None:
+    layer = FloatLayer(np.full((1, 600), -1.0), alpha=0.5, threshold=1.0)
+    result = folded(layer, bits=bits)
+    exponent = weight_exponent(result.program, bits)
+    assert exponent == result.notes[0].numbers["exponent"]
+    assert -(9 - bits) <= exponent < 0  # so no bit of the sum is lost
+    assert current(result.program, 1) <= CURRENT
 
 
 def test_proven_programs_do_not_clamp() -> None:

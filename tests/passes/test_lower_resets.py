@@ -63,10 +63,32 @@ def test_a_reset_that_the_chip_lacks_is_refused() -> None:
         lowered(program, ["lower_resets"])
 
 
-def test_a_late_subtraction_is_not_moved() -> None:
-    # snnTorch subtracts behind the decay: moving it changes spikes, so no chip "has" it natively
-    now = float_chain(FloatLayer(np.eye(2), reset="subtract", when="after_fire"))
-    assert lowered(now, ["lower_resets"], target=SUBTRACTS).program == now
+@pytest.mark.parametrize("when", ["before_decay", "after_decay"])
+def test_a_late_subtraction_is_moved_with_the_amount_that_changes_no_spike(when: ResetWhen) -> None:
+    weights = np.random.default_rng(3).normal(0.2, 0.4, (6, 8))
+    layer = FloatLayer(weights, alpha=0.9, threshold=1.0, reset="subtract", when=when)
+    late = float_chain(layer, FloatLayer(np.eye(6)))
+    early = lowered(late, ["lower_resets"], target=SUBTRACTS).program
+    reset = early.neurons["lif1"].reset
+    assert reset == Reset(kind="subtract", amount=1 / 0.9 if when == "after_decay" else 1.0)
+    x = events((20, 60, 8))
+    spikes = run(late, x)["lif1"].spikes
+    assert spikes.sum() > 1000
+    assert np.array_equal(spikes, run(early, x)["lif1"].spikes)
+    # moved without its amount it would be another neuron
+    moved = replace(early.neurons["lif1"], reset=Reset(kind="subtract", amount=1.0))
+    wrong = run(early.with_ops({"lif1": moved}), x)["lif1"].spikes
+    assert np.array_equal(spikes, wrong) is (when == "before_decay")
+
+
+def test_a_chip_that_subtracts_late_keeps_the_order() -> None:
     late = float_chain(FloatLayer(np.eye(2), reset="subtract", when="after_decay"))
+    native = ("zero", "subtract", "subtract_after_decay")
+    target = replace(LOIHI2, reset=replace(LOIHI2.reset, native=native))
+    assert lowered(late, ["lower_resets"], target=target).program == late
+
+
+def test_a_subtraction_of_what_is_forgotten_is_refused() -> None:
+    late = float_chain(FloatLayer(np.eye(2), alpha=0.0, reset="subtract", when="after_decay"))
     with pytest.raises(Unsupported, match=r"^lif1: reset 'subtract' \(after_decay\)"):
         lowered(late, ["lower_resets"], target=SUBTRACTS)
