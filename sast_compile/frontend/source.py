@@ -17,12 +17,8 @@ from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.netx_to_ir import parse_net
-from sast_compile.frontend.nir_to_ir import (
-    missing_contract,
-    parse_nir,
-    stated_contract,
-    to_program,
-)
+from sast_compile.frontend.nir_file import missing_contract, parse_nir, stated_contract
+from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.ir.program import Program
 
 if TYPE_CHECKING:

@@ -28,9 +28,12 @@ from sast_compile.ir.ops import (
     Input,
     Join,
     Neuron,
+    Scale,
+    SumPool2d,
     Terms,
     lookup,
 )
+from sast_compile.ir.pool import sum_pool
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Float
 
@@ -81,10 +84,15 @@ def reaches(program: Program, steps: int | None = None) -> dict[str, Reach]:
         xs = [wires.get(e.node) or _of_type(program, e.node) for e in node.inputs]
         op = node.op
         match op:
-            case Input() | Terms() | Join():
+            case Input() | Terms() | Join() | Scale():
                 wires[node.name] = _of_type(program, node.name)
             case Flatten():
-                wires[node.name] = Range(xs[0].low.ravel(), xs[0].high.ravel())
+                shape = program.types[node.name].shape
+                wires[node.name] = Range(xs[0].low.reshape(shape), xs[0].high.reshape(shape))
+            case SumPool2d():
+                wires[node.name] = Range(
+                    *(sum_pool(op, e[None])[0] for e in (xs[0].low, xs[0].high))
+                )
             case Dense():
                 wires[node.name] = _projected(op, program.consts, xs[0])
             case Conv2d():
