@@ -139,8 +139,10 @@ class Chain:
 
     def _weighted(self, name: str, op: Dense | Conv2d, weight: Floats) -> Chain:
         """The first weight takes in what stands before it."""
-        factor, lag = (_columns(name, what, given, op, len(weight))
-                       for what, given in (("scale", self.factor), ("delay", self.lag)))  # fmt: skip
+        factor, lag = (
+            _columns(name, what, given, op, len(weight))
+            for what, given in (("scale", self.factor), ("delay", self.lag))
+        )
         held = weight * _over(factor, weight)
         return replace(self, factor=ONE, lag=NONE, weighted=Weighted(name, op, held, lag))
 

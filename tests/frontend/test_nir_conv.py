@@ -15,12 +15,12 @@ import torch
 from sast_compile.backends import reference, torch_integers
 from sast_compile.compile import lower
 from sast_compile.errors import CompileError
+from sast_compile.frontend.graph_module import GraphModule
 from sast_compile.frontend.nir_conv import conv2d
 from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.frontend.torch_to_nir import to_nir
 from sast_compile.ir.conv import geometry
 from sast_compile.nn import Network, build, hard
-from sast_compile.nn.from_nir import GraphModule
 from sast_compile.passes import Options
 from sast_compile.target import load_target
 
@@ -80,10 +80,10 @@ def test_torch_integers_are_the_compiled_program(
     program = to_program(graph, contract, "net")
     compiled = lower(program, load_target("loihi2"), Options(bits, 10))[-1].program
     ours = reference.run(compiled, events(), record="states")
-    module = GraphModule(graph)
+    module = GraphModule(graph, contract.dt)
     for theirs in (
         torch_integers.run(net, compiled, events()),
-        torch_integers.run(module, compiled, events(), module.paths),
+        torch_integers.run(module, compiled, events(), module.holders(compiled)),
     ):
         for name in compiled.neurons:
             assert ours[name].spikes.sum() > 10
