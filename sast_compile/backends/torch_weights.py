@@ -1,10 +1,10 @@
 """A program's integer weights ``W 2^E`` in the layers of a torch module that keeps its shapes.
 
 A layer of the module may be several projections of the program: one for each path that it lies on,
-and on a path whose delays differ between elements one for each delay. The parts of one path read
-the same node, drive the same population and add up to the layer; all paths must agree. What the
-program's weights hold beside the layer's own (a scale, the divisor of an average) the module no
-longer does.
+and on a path whose delays differ between elements one for each delay. The parts between two
+populations add up to the layer, or to as many times the layer as paths lead from one to the other;
+all pairs of populations must agree. What the program's weights hold beside the layer's own, a
+scale or the divisor of an average, the module must not do as well.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Part:
 
     name: str
     weight: Tensor
-    path: tuple[str, str]  # what it reads, the population that it drives
+    path: tuple[str, str]  # the population or input that it hears, and the one that it drives
 
 
 def put_weights(model: nn.Module, program: Program, paths: Mapping[str, str]) -> None:
@@ -39,10 +39,11 @@ def put_weights(model: nn.Module, program: Program, paths: Mapping[str, str]) ->
     parts: dict[str, list[Part]] = {}
     for node in program.nodes:
         if isinstance(node.op, Projection):
+            if not program.population_behind(node.name):
+                raise CompileError("drives no population", where=node.name)
             path = paths[node.name]
             part = _part(submodule(model, node.name, path), node, program)
             parts.setdefault(path, []).append(part)
-    _without_factors(model)
     for name, layer in model.named_modules():
         if isinstance(layer, WEIGHTED) and name not in parts:
             raise Unsupported(
@@ -66,15 +67,6 @@ def submodule(model: nn.Module, name: str, path: str) -> nn.Module:
         raise CompileError("the torch module has no layer of this name", where=name) from None
 
 
-def _without_factors(model: nn.Module) -> None:
-    """Scales become 1 and averages sums: the front end put what they do into the weights."""
-    for layer in model.modules():
-        if isinstance(layer, Scale):
-            layer.factor.data = torch.ones((), dtype=torch.float64)
-        if isinstance(layer, nn.AvgPool2d):
-            layer.divisor_override = 1
-
-
 def _part(layer: nn.Module, node: Node, program: Program) -> Part:
     op = node.op
     assert isinstance(op, Projection)
@@ -82,7 +74,7 @@ def _part(layer: nn.Module, node: Node, program: Program) -> Part:
         raise Unsupported("an exponent below 0 rounds, which torch layers do not", where=node.name)
     data = lookup(op.weight, program.consts).data
     weight = torch.as_tensor(data.copy(), dtype=torch.float64) * 2**op.exponent
-    path = node.inputs[0].node, program.population_behind(node.name)
+    path = program.sent_by(node.name), program.population_behind(node.name)
     if isinstance(layer, Scale):
         axes = len(program.neurons[path[1]].shape)
         return Part(node.name, _factor(node, weight, axes), path)
@@ -128,9 +120,8 @@ def _sum_of_parts(parts: list[Part]) -> Tensor:
     largest = weights.gather(0, weights.abs().argmax(dim=0, keepdim=True))[0]
     total = weights.sum(dim=0)
     times = set((total[largest != 0] / largest[largest != 0]).tolist())
-    for part, weight in zip(parts, weights, strict=True):
-        if bool(((weight != 0) & (weight != largest)).any()) or len(times) > 1:
-            raise _differ(parts[0], part)
+    if bool(((weights != 0) & (weights != largest)).any()) or len(times) > 1:
+        raise _differ(parts[0], parts[-1])
     return largest
 
 

@@ -21,7 +21,7 @@ from sast_compile.frontend.nir_graph import FlatGraph, flattened, holder
 from sast_compile.frontend.nir_kinds import LINEAR, WEIGHTED
 from sast_compile.ir.ops import Neuron, Projection
 from sast_compile.ir.program import Program
-from sast_compile.nn.from_nir import Delay, Population, Scale, fill, layer_of
+from sast_compile.nn.from_nir import Delay, Population, Scale, layer_of
 
 
 class Route(NamedTuple):
@@ -37,9 +37,10 @@ Sent: TypeAlias = dict[Route, Tensor]  # (batch, steps, *shape) by route
 class GraphModule(nn.Module):
     """The nodes of ``graph``: events (batch, T, *shape) to the value of each Output, by name.
 
-    Its neurons are placeholders (`Population`), and it has no biases, which are the populations'.
+    The wiring alone: its neurons are placeholders (`Population`), and what a compiled program holds
+    in weights is 1 here, also scales and the divisors of averages. Biases are the populations'.
     ``paths`` maps NIR names to the names of the submodules (torch forbids dots there); ``bare``
-    maps populations to the factor of what reaches them without a weight.
+    maps (source, target) to the factor of what the one sends the other without a weight.
     """
 
     def __init__(self, graph: nir.NIRGraph, dt: float) -> None:
@@ -51,7 +52,7 @@ class GraphModule(nn.Module):
         self.linear = _in_order(flat)
         self.products = list(_products(flat))
         self.paths = {name: f"node{i}" for i, name in enumerate((*self.linear, *self.populations))}
-        self.bare = {name: f"{self.paths[name]}_in" for name in self.populations}
+        self.bare: dict[tuple[str, str], str] = {}
         for name in self.linear:
             node = flat.nodes[name]
             self.add_module(
@@ -59,16 +60,12 @@ class GraphModule(nn.Module):
             )
         for name in self.populations:
             self.add_module(self.paths[name], Population())
-            self.add_module(self.bare[name], Scale())
         self.shapes = {
             name: tuple(int(n) for n in flat.nodes[name].input_type["input"])
             for name in flat.of_kind("Input")
         }
         self.inputs = tuple(self.shapes)
         self._wire()
-        for name in self.linear:  # only now: the wiring does not depend on numbers
-            if flat.nodes[name] is not None:
-                fill(self._layer(name), flat.nodes[name])
 
     def forward(self, events: Tensor | Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What each Output reads; one tensor of events goes to every Input."""
@@ -109,8 +106,8 @@ class GraphModule(nn.Module):
         for node in program.nodes:
             if isinstance(node.op, Projection):
                 layer = holder(node.name, self.weighted)
-                population = program.population_behind(node.name)
-                found[node.name] = self.paths[layer] if layer else self.bare.get(population, "")
+                ends = program.sent_by(node.name), program.population_behind(node.name)
+                found[node.name] = self.paths[layer] if layer else self.bare.get(ends, node.name)
             elif isinstance(node.op, Neuron) and node.name in self.paths:
                 found[node.name] = self.paths[node.name]
         return found
@@ -119,7 +116,7 @@ class GraphModule(nn.Module):
         return self.get_submodule(self.paths[name])
 
     def _wire(self) -> None:
-        """Finds what reaches what, and when, by sending ones: every number is 1 by now."""
+        """Finds what reaches what, and when, by sending ones through weights that are 1."""
         links: dict[Link, None] = {}
         front = list(self.inputs)
         while front:
@@ -158,8 +155,16 @@ class GraphModule(nn.Module):
                 values[name] = self._passed(name, heard)
         for target in self.populations:
             for route, current in self._heard(target, values).items():
-                factor = self.get_submodule(self.bare[target])
-                yield target, route.lag, factor(current) if route.bare else current
+                if route.bare:
+                    yield target, route.lag, self._factor(source, target)(current)
+                else:
+                    yield target, route.lag, current
+
+    def _factor(self, source: str, target: str) -> nn.Module:
+        if (source, target) not in self.bare:
+            self.bare[source, target] = f"bare{len(self.bare)}"
+            self.add_module(self.bare[source, target], Scale())
+        return self.get_submodule(self.bare[source, target])
 
     def _heard(self, name: str, values: Mapping[str, Sent]) -> Sent:
         return _summed(

@@ -1,4 +1,4 @@
-"""The nodes of a NIR graph as torch layers, each on (batch, T, *shape)."""
+"""The wiring of NIR's nodes as torch layers, each on (batch, T, *shape)."""
 
 from __future__ import annotations
 
@@ -56,21 +56,23 @@ class Population(nn.Module):
 
 
 def layer_of(name: str, node: nir.NIRNode, dt: float) -> nn.Module:
-    """The layer of a node that is no neuron, with weights and factors of 1: see `fill`."""
+    """The layer of a node that is no neuron: its wiring, with all numbers 1.
+
+    A Scale passes its input on and an average is a sum: a compiled program holds these in weights.
+    """
     match type(node).__name__:
         case "Flatten":
             first, last = (n + 2 if n >= 0 else n for n in (node.start_dim, node.end_dim))
             return nn.Flatten(int(first), int(last))
         case "Scale":
-            return Scale()
+            return nn.Identity()
         case "Delay":
             steps = np.rint(np.asarray(node.delay, np.float64) / dt)
             return Delay(torch.as_tensor(steps if steps.size > 1 else steps.reshape(())).long())
-        case "SumPool2d" | "AvgPool2d" as kind:
+        case "SumPool2d" | "AvgPool2d":
             numbers = (node.kernel_size, node.stride, node.padding)
             kernel, stride, padding = ((n[0], n[1]) for n in (_numbers(x, 2) for x in numbers))
-            sums = 1 if kind == "SumPool2d" else None
-            return AvgPool2d(kernel, stride, padding, divisor_override=sums)
+            return AvgPool2d(kernel, stride, padding, divisor_override=1)
         case "Linear" | "Affine":
             outputs, inputs = node.weight.shape
             return _ones(nn.Linear(inputs, outputs, bias=False, dtype=torch.float64))
@@ -80,15 +82,6 @@ def layer_of(name: str, node: nir.NIRNode, dt: float) -> nn.Module:
             return _ones(_conv(Conv2d, node, axes=2))
         case kind:
             raise Unsupported(f"NIR node {kind} has no torch layer", where=name)
-
-
-def fill(layer: nn.Module, node: nir.NIRNode) -> None:
-    """Puts the node's own numbers into its layer; a bias belongs to the population behind it."""
-    if isinstance(layer, WEIGHTED):
-        layer.weight.data = torch.as_tensor(np.array(node.weight, np.float64))
-    elif isinstance(layer, Scale):
-        factor = np.array(node.scale, np.float64)
-        layer.factor.data = torch.as_tensor(factor if factor.size > 1 else factor.reshape(()))
 
 
 def _conv(kind: Any, node: Any, axes: int) -> Weighted:
