@@ -141,8 +141,10 @@ def _reset(
     wanted, decay = _values(was.amount, source) / unit, before.voltage.decay
     if isinstance(decay, Factor) and (was.when, now.when) == ("after_decay", "after_fire"):
         wanted = wanted / _values(decay.alpha, source)
-    got = _values(now.amount, compiled)
-    yield Rounded(name, "reset amount", got.size, 0, _farthest(wanted, got), 0.5)
+    got, step = _values(now.amount, compiled), 1
+    if before.fire is not None and after.fire is not None and was.amount == before.fire.threshold:
+        step = after.fire.unit  # rounded like the threshold
+    yield Rounded(name, "reset amount", got.size, 0, _farthest(wanted / step, got / step), 0.5)
 
 
 def _farthest(wanted: Floats, got: Floats) -> float:

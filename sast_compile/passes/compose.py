@@ -67,7 +67,7 @@ class _Composer:
         if before.fire is None:
             return Composed(after, self.consts, exact=True)
         assert before.reset is not None
-        reset, on_grid = self._reset(before.reset)
+        reset, on_grid = self._reset(before.reset, before.fire)
         lasts = bool(before.synapses) and self._values(_alpha(before.synapses[0])).any()
         whole = (
             on_grid
@@ -170,15 +170,20 @@ class _Composer:
                 hint=f"a threshold that is {way} beside the layer's largest weight{bits}",
             )
 
-    def _reset(self, before: Reset) -> tuple[Reset, bool]:
-        """The reset in steps of v, and whether it keeps v on multiples of the threshold's unit."""
+    def _reset(self, before: Reset, fire: Fire) -> tuple[Reset, bool]:
+        """The reset in steps of v, and whether it keeps v on multiples of the threshold's unit.
+
+        What takes the threshold itself is rounded like it: both are then off by one factor, as if
+        the weights were.
+        """
         if before.floor is not None:
             raise Unsupported("a floor of the reset is not supported", where=self.name)
         if before.kind == "zero":
             return Reset(kind="zero"), True
-        wanted = self._values(before.amount) / self.unit_of_v
-        amount = np.maximum(np.rint(wanted), 1)
-        on_grid = bool((amount == wanted).all()) and not (amount % self.target.threshold.unit).any()
+        unit = self.target.threshold.unit if before.amount == fire.threshold else 1
+        amount = np.rint(self._values(before.amount) / (self.unit_of_v * unit)) * unit
+        amount = np.maximum(amount, 1)
+        on_grid = not (amount % self.target.threshold.unit).any()
         register = self._param("amount", amount)
         return Reset(kind="subtract", when=before.when, amount=register), on_grid
 
