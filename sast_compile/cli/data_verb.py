@@ -31,7 +31,9 @@ class Part(NamedTuple):
 
 
 def data_(
-    name: Annotated[str | None, typer.Argument(help="A data set; without one, all by name.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A data set; without one, all by name.")
+    ] = None,
     draw: Annotated[
         Path | None, typer.Option("-o", "--output", help="A PNG of a few samples to write.")
     ] = None,
@@ -43,7 +45,9 @@ def data_(
     """List the data sets, or show one: recorded or simulated, its splits, how events are binned."""
     if name is None:
         if draw is not None:
-            raise CompileError("a picture is of one data set", hint="sast-compile data NAME -o FILE")
+            raise CompileError(
+                "a picture is of one data set", hint="sast-compile data NAME -o FILE"
+            )
         _list(as_json)
         return
     if draw is not None and draw.suffix.lower() != ".png":

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from sast_compile.contract import Encoding
 from sast_compile.data import digits, nmnist_sim, recordings
@@ -49,9 +49,13 @@ def _simulated(
 _DATASETS = {
     "digits": _simulated(digits.load, digits.ENCODING, digits.STEP_SECONDS),
     "nmnist-sim": _simulated(nmnist_sim.load, nmnist_sim.ENCODING, nmnist_sim.STEP_SECONDS),
-    "nmnist-1k": _recorded(recordings.load_nmnist_1k, recordings.NMNIST_STEP, recordings.NMNIST_CREDIT),
+    "nmnist-1k": _recorded(
+        recordings.load_nmnist_1k, recordings.NMNIST_STEP, recordings.NMNIST_CREDIT
+    ),
     "nmnist": _recorded(recordings.load_nmnist, recordings.NMNIST_STEP, recordings.NMNIST_CREDIT),
-    "dvs-gesture": _recorded(recordings.load_dvs_gesture, recordings.GESTURE_STEP, recordings.GESTURE_CREDIT),
+    "dvs-gesture": _recorded(
+        recordings.load_dvs_gesture, recordings.GESTURE_STEP, recordings.GESTURE_CREDIT
+    ),
 }
 
 
@@ -76,7 +80,7 @@ def load_dataset(name: str, split: str, folder: Path | None = None) -> Split:
     found = dataset(name, folder)
     if split not in SPLITS:
         raise _unknown("split", split, SPLITS)
-    return found.load(cast(SplitName, split))
+    return found.load(split)
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> CompileError:

@@ -33,8 +33,8 @@ class Shown(NamedTuple):
 def picture(name: str, found: Dataset, split: Split) -> bytes:
     """A PNG of samples of ``split`` of the data set ``found``, called ``name``; says what they are.
 
-    A row is a sample, a column a time bin, the last all bins together, the brightest pixel the one
-    with the most events. Raises BackendUnavailable without matplotlib, CompileError for events that
+    A row is a sample, a column a time bin, the last all bins together, darkest where the most
+    events are. Raises BackendUnavailable without matplotlib, CompileError for events that
     are not of axes PYX with two polarities.
     """
     if found.encoding.axes != AXES or split.events.shape[2] != len(COLOURS):
@@ -67,7 +67,7 @@ def chosen(split: Split) -> Shown:
 
 def coloured(events: Floats) -> Floats:
     """Events (2, Y, X) in [0, 1] as RGB (Y, X, 3): white where there is none, dark where both."""
-    ink = np.einsum("pyx,pc->yxc", events, 1 - COLOURS)
+    ink: Floats = np.einsum("pyx,pc->yxc", events, 1 - COLOURS)
     return np.clip(1 - ink, 0.0, 1.0)
 
 
@@ -107,6 +107,7 @@ def _say(figure: Any, name: str, found: Dataset) -> None:
     kind = "simulated" if found.simulated else "recorded"
     figure.suptitle(f"{name}: {kind} events", fontsize=11)
     marks = [Patch(color=tuple(c), label=f"polarity {p}") for p, c in enumerate(COLOURS)]
-    figure.legend(handles=marks, loc="outside upper right", ncols=2, fontsize=8, frameon=False)
+    marks.append(Patch(color="black", label="both"))
+    figure.legend(handles=marks, loc="outside upper right", ncols=3, fontsize=8, frameon=False)
     if found.credit is not None:
         figure.supxlabel(found.credit, fontsize=8, color="0.3")

@@ -1,10 +1,11 @@
 """The SAST loop: train smooth, choose by hard.
 
-The loss is cross-entropy on the summed output of the last layer; AdamW inside SAM, the learning rate
-by cosine toward zero in each stage. After every epoch the *hard* network, which is the one that will be
-compiled, is measured on the validation split; a stage ends with the weights of its best epoch, and
-the next begins with them. In the hardware stage all of that is done with the network as the chip
-computes it. The test split is not an argument.
+The loss is cross-entropy on the summed output of the last layer; AdamW inside SAM, the learning
+rate by cosine toward zero in each stage. After every epoch the *hard* network, which is the one
+that will be compiled, is measured on the validation split (the recipe's own, in the pretraining
+too); a stage ends with the weights of its best epoch, and the next begins with them. In the
+hardware stage all of that is done with the network as the chip computes it. The test split is not
+an argument.
 """
 
 from __future__ import annotations

@@ -72,8 +72,8 @@ class Recipe(Table, frozen=True, kw_only=True):
     first 64 training samples of the first stage is this. ``weight_decay`` is AdamW's, apart from
     the gradient: it shrinks every weight by ``learning_rate * weight_decay`` of itself a step.
     ``activity_weight`` adds to the loss, for each spiking layer but the output, the square of its
-    smooth rate's distance from ``activity_rate``. ``patience``: a stage ends after so many epochs without a better hard
-    validation accuracy.
+    mean spike's distance from ``activity_rate``.
+    ``patience``: a stage ends after so many epochs without a better hard validation accuracy.
     """
 
     dataset: str
