@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag, linear
 
 # Share of events from which on the dense product is taken. benchmarks/event_linear.py prints where
-# the two are equally fast: 0.22 for 2312 to 200, 0.10 for 200 to 128. One number serves both, and
+# the two are equally fast: 0.2 for 2312 to 200, 0.1 for 200 to 128. One number serves both, and
 # is nearer to the small layer's: its digits have 8 %, N-MNIST in the large one 5 %.
 DENSEST = 0.12
 
