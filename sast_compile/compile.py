@@ -61,8 +61,9 @@ def compile_model(
 
     A `.pt` or `.nir` is quantised; the integers of a `.net` are taken as they are.
 
-    ``contract`` states the discretisation of a NIR graph that carries none; ``stop_after`` names
-    the last pass to run; ``feedback`` makes the loops of a `.nir` look back so many steps. Raises CompileError, saying where, what, and the way out.
+    ``contract`` states the discretisation of a NIR graph that carries none; ``feedback`` makes the
+    loops of a `.nir` look back so many steps; ``stop_after`` names the last pass to run. Raises
+    CompileError, saying where, what, and the way out.
     """
     if not isinstance(bits, int) or bits not in BITS:
         raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
