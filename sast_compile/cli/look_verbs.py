@@ -103,8 +103,8 @@ def _ops(chips: list[Target], into: Path | None, as_json: bool) -> None:
 
 OPS_HEAD = """# What each target takes
 
-Written by `sast-compile targets --ops --into docs/targets.md`: a small graph of every kind, compiled
-for every target.
+Written by `sast-compile targets --ops --into docs/targets.md`: a small graph of every kind,
+compiled for every target.
 
 - *exact*: lowered without a change of function; what is lost is the rounding of weights, leaks and
   thresholds, which `sast-compile MODEL` measures. `verify` proves the integers on each back end.

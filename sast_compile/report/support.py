@@ -132,7 +132,7 @@ def _lif(n: Any = N, kind: Any = nir.LIF, **changes: Any) -> Any:
         "v_threshold": 1.0,
         "v_reset": 0.0,
     }
-    wanted = {f: v for f, v in (fields | changes).items() if f in kind.__dataclass_fields__}  # fmt: skip
+    wanted = {f: v for f, v in (fields | changes).items() if f in kind.__dataclass_fields__}
     return kind(**{f: np.broadcast_to(v, n).astype(float) for f, v in wanted.items()})
 
 
@@ -173,8 +173,15 @@ def _skip() -> nir.NIRGraph:
 
 
 def _two_ends() -> nir.NIRGraph:
-    nodes = {"other": nir.Input(np.array([N])), "second": nir.Output(None), "fc": _linear(),
-             "fc2": _linear(), "a": _lif(), "fc3": _linear(), "b": _lif()}  # fmt: skip
+    nodes = {
+        "other": nir.Input(np.array([N])),
+        "second": nir.Output(None),
+        "fc": _linear(),
+        "fc2": _linear(),
+        "a": _lif(),
+        "fc3": _linear(),
+        "b": _lif(),
+    }
     return _wired(nodes, "input>fc>a>output", "other>fc2>a", "a>fc3>b>second")
 
 
