@@ -55,19 +55,21 @@ def compile_model(
     bits: int = 8,
     contract: Contract | None = None,
     stop_after: str | None = None,
+    feedback: int | None = None,
 ) -> Compiled:
     """The model at ``model`` for the target of that name or path, at ``bits`` bits.
 
     A `.pt` or `.nir` is quantised; the integers of a `.net` are taken as they are.
 
-    ``contract`` states the discretisation of a NIR graph that carries none; ``stop_after`` names
-    the last pass to run. Raises CompileError, saying where, what, and the way out.
+    ``contract`` states the discretisation of a NIR graph that carries none; ``feedback`` makes the
+    loops of a `.nir` look back so many steps; ``stop_after`` names the last pass to run. Raises
+    CompileError, saying where, what, and the way out.
     """
     if not isinstance(bits, int) or bits not in BITS:
         raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
     target_text = read_target_text(target)
     chip = parse_target(target_text, target)
-    source = read_source(model, contract)
+    source = read_source(model, contract, feedback)
     encoding = source.contract.encoding
     options = Options(bits, encoding.steps if encoding else None)
     steps = lower(source.program, chip, options, stop_after)

@@ -138,12 +138,13 @@ class Bias(Table, frozen=True, kw_only=True):
 
 
 class ResetRule(Table, frozen=True, kw_only=True):
-    """The resets that the chip makes by itself.
+    """The resets that the chip's neuron makes, and those that need microcode of one's own.
 
     ``zero`` and ``subtract`` act in the step of the spike, ``subtract_after_decay`` in the next.
     """
 
     native: tuple[NativeReset, ...]
+    microcode: tuple[NativeReset, ...] = ()  # none where the neuron is hard-wired
     source: str
 
 

@@ -20,6 +20,7 @@ from sast_compile.backends import reference
 from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
+from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, CompileError, Unsupported
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.source import Source, read_source
@@ -160,9 +161,18 @@ def find_source(artifact: Artifact, model: str | None) -> tuple[Source | None, s
             raise CompileError("is not the file that this artifact was compiled from", where=path)
         return None, f"the source model {path} has changed since it was compiled"
     try:
-        return read_source(path, artifact.contract if path.lower().endswith(".nir") else None), ""
+        return _source(path, artifact.contract), ""
     except BackendUnavailable as error:
         return None, str(error)
+
+
+def _source(path: str, contract: Contract) -> Source:
+    """The model at ``path`` as it was compiled: a bare graph under ``contract``."""
+    if not path.lower().endswith(".nir"):
+        return read_source(path)
+    if isinstance(contract.feedback, int):  # named beside what the graph itself may state
+        return read_source(path, contract, contract.feedback)
+    return read_source(path, contract)
 
 
 def _check(

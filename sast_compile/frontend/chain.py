@@ -139,10 +139,8 @@ class Chain:
 
     def _weighted(self, name: str, op: Dense | Conv2d, weight: Floats) -> Chain:
         """The first weight takes in what stands before it."""
-        factor, lag = (
-            _columns(name, what, given, op, len(weight))
-            for what, given in (("scale", self.factor), ("delay", self.lag))
-        )
+        factor = _columns(name, "scale", self.factor, op, len(weight))
+        lag = _columns(name, "delay", self.lag, op, len(weight))
         held = weight * _over(factor, weight)
         return replace(self, factor=ONE, lag=NONE, weighted=Weighted(name, op, held, lag))
 
@@ -151,10 +149,8 @@ class Chain:
         if self.weighted is None:
             return replace(self, factor=self.factor * factor, lag=self.lag + lag)
         weighted, flat = self._weight, bool(self.behind)
-        rows, late = (
-            _rows(name, what, given, weighted, flat)
-            for what, given in (("scale", factor), ("delay", lag))
-        )
+        rows = _rows(name, "scale", factor, weighted, flat)
+        late = _rows(name, "delay", lag, weighted, flat)
         held = weighted.weight * _over(rows, weighted.weight)
         late = late.reshape(-1, 1) if late.shape else late
         return replace(self, weighted=replace(weighted, weight=held, lag=weighted.lag + late))

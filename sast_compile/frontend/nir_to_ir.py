@@ -74,10 +74,11 @@ class _Import:
             for part in chain.parts()
         ]
         late = feedback(self.flat.populations, inputs, links)
+        back = self.contract.feedback_steps
         for path, chain in chains:
             for part in chain.parts():
                 link = Link(path.source, path.target, part.delay)
-                self._project(path, chain, part, 1 if link in late else part.delay)
+                self._project(path, chain, part, back if link in late else part.delay)
         ordered = order(self.flat.populations, [link for link in links if link not in late])
         populations = {p: self._population(p, paths) for p in ordered}
         nodes = self._in_order(inputs, populations)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sast_compile.errors import TargetLimit
-from sast_compile.ir.neuron import MulShift, Ref
+from sast_compile.ir.neuron import MulShift, Param
 from sast_compile.ir.ops import Neuron, Projection
+from sast_compile.ir.population import ends
 from sast_compile.ir.program import Program
 from sast_compile.ir.ranges import Reach, reaches
 from sast_compile.ir.types import Float
@@ -42,17 +41,19 @@ def _check_weights(program: Program, name: str, op: Projection, target: Target) 
 
 
 def _check_neuron(program: Program, name: str, op: Neuron, target: Target) -> None:
-    assert op.fire is not None
-    _within(name, "threshold", op.fire.threshold, target.threshold.low, target.threshold.high)
+    def within(what: str, param: Param, low: int, high: int) -> None:
+        for value in ends(param, program.consts):
+            _within(name, what, value, low, high)
+
+    if op.fire is not None:
+        within("threshold", op.fire.threshold, target.threshold.low, target.threshold.high)
     registers = [*(target.neurons.synapse for _ in op.synapses), target.neurons.voltage]
     for (key, state), register in zip(op.named_states(), registers, strict=True):
         if register is not None and isinstance(state.decay, MulShift):
             low, high = register.decay.low, register.decay.high
-            _within(name, f"{key} decay", state.decay.decay, low, high)
-    bias, high = op.voltage.bias, (1 << (target.bias.mantissa_bits - 1)) - 1
-    data = program.consts[bias.name].data if isinstance(bias, Ref) else np.asarray(bias)
-    for value in (data.min().item(), data.max().item()):
-        _within(name, "bias mantissa", value, -high - 1, high)
+            within(f"{key} decay", state.decay.decay, low, high)
+    largest = (1 << (target.bias.mantissa_bits - 1)) - 1
+    within("bias mantissa", op.voltage.bias, -largest - 1, largest)
     exponents = target.bias.exponent_low, target.bias.exponent_high
     _within(name, "bias exponent", op.voltage.bias_exponent, *exponents)
 
@@ -64,9 +65,7 @@ def _check_current(name: str, reach: Reach, target: Target) -> None:
         _within(name, "summed current", current.most, -limit, limit)
 
 
-def _within(name: str, what: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, (int, float)):
-        raise TargetLimit(f"{what} differs between neurons, which is not supported yet", where=name)
+def _within(name: str, what: str, value: float, low: int, high: int) -> None:
     if not low <= value <= high:
         raise TargetLimit(
             f"{what} {value:.12g} lies outside {low}..{high}",

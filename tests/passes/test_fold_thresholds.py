@@ -15,12 +15,12 @@ from msgspec.structs import replace
 from sast_compile.backends.reference import run
 from sast_compile.contract import Compare
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.neuron import Factor, Fire, MulShift, Ref, Reset, State
-from sast_compile.ir.ops import Dense, Neuron
+from sast_compile.ir.neuron import Fire, MulShift, Ref, Reset, State
+from sast_compile.ir.ops import Dense
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.ranges import reaches
 from sast_compile.ir.types import scale_column
-from sast_compile.passes import PASSES, Lowered, Options
+from sast_compile.passes import Lowered
 
 FOLD = until("fold_thresholds")
 UNIT = 64
@@ -309,12 +309,6 @@ def test_proven_programs_do_not_clamp() -> None:
 # ---- what is not supported is refused by name
 
 
-def test_a_threshold_per_neuron_is_refused() -> None:
-    layer = FloatLayer(np.eye(2), threshold=np.array([1.0, 2.0]))
-    with pytest.raises(Unsupported, match=r"^lif1: one threshold per neuron is not supported yet"):
-        folded(layer)
-
-
 def test_float_weights_are_refused() -> None:
     with pytest.raises(Unsupported, match=r"^fc1: weights are not integers of one scale yet"):
         lowered(float_chain(FloatLayer(np.eye(2))), ["fold_thresholds"])
@@ -324,21 +318,6 @@ def test_a_leak_between_two_registers_is_refused() -> None:
     program = float_chain(FloatLayer(np.eye(2), alpha=0.9))
     with pytest.raises(TargetLimit, match=r"^lif1: the decay register holds no factor 0.9: "):
         lowered(program, ["quantize_weights", "fold_thresholds"])
-
-
-@pytest.mark.parametrize("part", ["synapse", "no spikes", "no decay"])
-def test_neurons_of_another_kind_are_refused_and_not_cut_down(part: str) -> None:
-    program = float_chain(FloatLayer(np.eye(2)))
-    op = program.neurons["lif1"]
-    others: dict[str, Neuron] = {
-        "synapse": replace(op, synapses=(State(decay=Factor(alpha=0.5)),)),
-        "no spikes": replace(op, fire=None, reset=None),
-        "no decay": replace(op, voltage=replace(op.voltage, decay=None)),
-    }
-    program = check(program.with_ops({"lif1": others[part]}))
-    quantized = PASSES["quantize_weights"](program, LOIHI2, Options()).program
-    with pytest.raises(Unsupported, match=r"^lif1: only a leaky voltage that fires"):
-        PASSES["fold_thresholds"](quantized, LOIHI2, Options())
 
 
 def test_twice_is_once() -> None:

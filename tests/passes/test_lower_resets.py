@@ -14,7 +14,8 @@ from sast_compile.contract import ResetWhen
 from sast_compile.errors import Unsupported
 from sast_compile.ir.neuron import Reset
 
-SUBTRACTS = replace(LOIHI2, reset=replace(LOIHI2.reset, native=("zero", "subtract")))
+PLAIN = replace(LOIHI2, reset=replace(LOIHI2.reset, microcode=()))
+SUBTRACTS = replace(PLAIN, reset=replace(PLAIN.reset, native=("zero", "subtract")))
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,7 +61,19 @@ def test_a_reset_that_the_chip_lacks_is_refused() -> None:
         r"hint: its resets are zero \(after_fire\); retrain with one of them$"
     )
     with pytest.raises(Unsupported, match=message):
-        lowered(program, ["lower_resets"])
+        lowered(program, ["lower_resets"], target=PLAIN)
+
+
+@pytest.mark.parametrize("when", ["after_fire", "before_decay", "after_decay"])
+def test_a_reset_that_needs_microcode_is_kept_and_said(when: ResetWhen) -> None:
+    program = float_chain(FloatLayer(np.eye(2), reset="subtract", when=when))
+    result = lowered(program, ["lower_resets"])
+    reset = result.program.neurons["lif1"].reset
+    assert reset is not None
+    assert reset.when == ("after_decay" if when == "after_decay" else "after_fire")
+    name = "subtract_after_decay" if when == "after_decay" else "subtract"
+    text = f"reset {name}: not loihi2's own neuron, needs microcode"
+    assert result.notes[-1].text == text
 
 
 @pytest.mark.parametrize("when", ["before_decay", "after_decay"])
