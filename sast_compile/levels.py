@@ -83,5 +83,5 @@ def integer_trace(source: Source, program: Program, events: Array | Mapping[str,
         ) from None
     if source.network is not None:
         return torch_integers.run(source.network, program, events)
-    module = GraphModule(source.graph, source.contract.dt)
+    module = GraphModule(source.graph, source.contract)
     return torch_integers.run(module, program, events, module.holders(program))

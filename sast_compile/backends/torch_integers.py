@@ -13,16 +13,17 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sast_compile.backends.torch_weights import put_weights, submodule
 from sast_compile.contract import ResetWhen
 from sast_compile.errors import CompileError, Unsupported
+from sast_compile.ir.events import Events, by_input
 from sast_compile.ir.neuron import BitShift, Decay, Factor, Fire, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Consts, Neuron, lookup
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import Array
 from sast_compile.trace import Layer, Trace
 
 EXACT = 2**53  # integers below this are exact in float64, and so are sums of them
@@ -32,14 +33,14 @@ Names: TypeAlias = Mapping[str, str]
 def run(
     module: nn.Module,
     program: Program,
-    events: Array | Mapping[str, Array],
+    events: Events,
     names: Names | None = None,
 ) -> Trace:
     """Spikes, u and v of every population of ``program``, computed by ``module``.
 
-    ``events`` is (samples, steps, *input shape), by input where there are several; ``names`` maps
-    nodes to submodules where they differ. Raises CompileError if a node has no submodule,
-    Unsupported for neurons and weights that torch integers do not cover.
+    ``events`` are those of the interpreter; a module of several inputs is given a mapping.
+    ``names`` maps nodes to submodules where they differ. Raises CompileError if a node has no
+    submodule, Unsupported for neurons and weights that torch integers do not cover.
     """
     paths = {node: (names or {}).get(node, node) for node in program.by_name}
     model = copy.deepcopy(module).double()
@@ -51,14 +52,14 @@ def run(
         _set_submodule(model, paths[name], population)
         populations[name] = population
     with torch.no_grad():
-        model(_doubles(events))
+        model(_doubles(program, events))
     return Trace({name: population.layer() for name, population in populations.items()})
 
 
-def _doubles(events: Array | Mapping[str, Array]) -> Tensor | dict[str, Tensor]:
-    if isinstance(events, Mapping):
-        return {name: torch.as_tensor(x, dtype=torch.float64) for name, x in events.items()}
-    return torch.as_tensor(events, dtype=torch.float64)
+def _doubles(program: Program, events: Events) -> Tensor | dict[str, Tensor]:
+    given = by_input(program, events)
+    doubles = {n: torch.as_tensor(np.asarray(x), dtype=torch.float64) for n, x in given.items()}
+    return doubles if len(doubles) > 1 else next(iter(doubles.values()))
 
 
 class IntegerNeuron(nn.Module):

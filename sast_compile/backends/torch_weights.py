@@ -39,8 +39,6 @@ def put_weights(model: nn.Module, program: Program, paths: Mapping[str, str]) ->
     parts: dict[str, list[Part]] = {}
     for node in program.nodes:
         if isinstance(node.op, Projection):
-            if not program.population_behind(node.name):
-                raise CompileError("drives no population", where=node.name)
             path = paths[node.name]
             part = _part(submodule(model, node.name, path), node, program)
             parts.setdefault(path, []).append(part)
@@ -106,6 +104,8 @@ def _joined(parts: list[Part]) -> Tensor:
     """The layer's weight: the sum of the parts of one path, the same for all paths."""
     by_path: dict[tuple[str, str], list[Part]] = {}
     for part in parts:
+        if len(parts) > 1 and not part.path[1]:
+            raise CompileError("drives no population", where=part.name)
         by_path.setdefault(part.path, []).append(part)
     first, *others = (_sum_of_parts(its) for its in by_path.values())
     for its, weight in zip(list(by_path.values())[1:], others, strict=True):

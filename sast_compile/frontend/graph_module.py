@@ -15,6 +15,7 @@ import nir
 import torch
 from torch import Tensor, nn
 
+from sast_compile.contract import Contract
 from sast_compile.errors import Unsupported
 from sast_compile.frontend.loops import Link, feedback, order
 from sast_compile.frontend.nir_graph import FlatGraph, flattened, holder
@@ -43,8 +44,9 @@ class GraphModule(nn.Module):
     maps (source, target) to the factor of what the one sends the other without a weight.
     """
 
-    def __init__(self, graph: nir.NIRGraph, dt: float) -> None:
+    def __init__(self, graph: nir.NIRGraph, contract: Contract) -> None:
         super().__init__()
+        self.back = contract.feedback_steps
         flat = flattened(graph)
         self.sources, self.populations = flat.sources, flat.populations
         self.outputs = {name: _read_by(flat, name) for name in flat.of_kind("Output")}
@@ -56,7 +58,8 @@ class GraphModule(nn.Module):
         for name in self.linear:
             node = flat.nodes[name]
             self.add_module(
-                self.paths[name], nn.Identity() if node is None else layer_of(name, node, dt)
+                self.paths[name],
+                nn.Identity() if node is None else layer_of(name, node, contract.dt),
             )
         for name in self.populations:
             self.add_module(self.paths[name], Population())
@@ -85,7 +88,7 @@ class GraphModule(nn.Module):
                     x = self._fired(name, x, states)
                     sent[name].append(x)
                 for target, lag, current in self._reached(name, x):
-                    late = time + (1 if Link(name, target, lag) in self.late else lag)
+                    late = time + (self.back if Link(name, target, lag) in self.late else lag)
                     if late < steps:
                         entered[target][:, late : late + width] += current[:, : steps - late]
         return {name: torch.cat(sent[read], dim=1) for name, read in self.outputs.items()}

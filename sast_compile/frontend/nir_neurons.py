@@ -84,7 +84,7 @@ class Discretiser:
     ) -> tuple[Fire, Reset]:
         if kind_of(node) == "Threshold":  # nothing is kept from step to step
             threshold = numbers["threshold"]
-            _check_threshold(name, threshold)
+            _check_threshold(name, "threshold", threshold)
             return (
                 Fire(compare=self.contract.compare, threshold=at("threshold", threshold)),
                 Reset(kind="zero"),
@@ -92,7 +92,8 @@ class Discretiser:
         subtracts = self.contract.reset == "subtract"
         rest = _rest(name, numbers, subtracts)
         threshold = numbers["v_threshold"] - rest
-        _check_threshold(name, threshold)
+        what = "v_threshold - v_leak" if rest.any() else "v_threshold"
+        _check_threshold(name, what, threshold)
         height = at("threshold", threshold)
         amount: Param = 0
         if subtracts:
@@ -163,10 +164,10 @@ class Discretiser:
         return np.asarray(alpha)
 
 
-def _check_threshold(name: str, threshold: Floats) -> None:
+def _check_threshold(name: str, what: str, threshold: Floats) -> None:
     if (threshold <= 0).any():
         raise CompileError(
-            f"threshold {threshold.min():g} above rest is not positive",
+            f"{what} = {threshold.min():g} is not positive",
             where=name,
             hint="a neuron that fires at rest would fire in every step",
         )
@@ -183,12 +184,14 @@ def _rest(name: str, numbers: Mapping[str, Floats], subtracts: bool) -> Floats:
             hint="v_reset = 0 where the reset subtracts the threshold",
         )
     if not subtracts and (reset != rest).any():
-        where = "v_leak" if "v_leak" in numbers else "0, where an IF starts"
+        at = (reset != rest).argmax()
+        found, wanted = (np.broadcast_to(x, np.shape(reset != rest)).flat[at]
+                         for x in (reset, rest))  # fmt: skip
+        where = f"v_leak = {wanted:g}" if "v_leak" in numbers else "0, where an IF starts"
         raise Unsupported(
-            f"v_reset = {(reset + 0 * rest)[reset != rest].flat[0]:g} is not {where}; a chip resets"
-            " to rest",
+            f"v_reset = {found:g} is not {where}; a chip resets to rest",
             where=name,
-            hint="train with v_reset = v_leak",
+            hint="train with v_reset = v_leak" if "v_leak" in numbers else "train with v_reset = 0",
         )
     return rest
 

@@ -19,10 +19,12 @@ from nir_nets import DT, Net
 
 from sast_compile.backends import reference, torch_integers
 from sast_compile.compare import compare_traces
+from sast_compile.contract import named_contract
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.frontend.graph_module import GraphModule
 from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.ir.conv import Conv2d
+from sast_compile.ir.events import together
 from sast_compile.ir.pool import SumPool2d
 from sast_compile.ir.program import Edge, Program, check
 from sast_compile.ir.types import Const
@@ -39,8 +41,9 @@ def program_of(net: Net) -> Program:
     return integer(to_program(graph_of(net), net.contract(), "net"))
 
 
-def torch_trace(net: Net, program: Program, x: Any) -> Trace:
-    module = GraphModule(graph_of(net), DT)
+def torch_trace(net: Net, program: Program, x: Any, back: int = 1) -> Trace:
+    contract = with_fields(named_contract("sast", DT), feedback=back)
+    module = GraphModule(graph_of(net), contract)
     return torch_integers.run(module, program, x, module.holders(program))
 
 
@@ -65,6 +68,22 @@ def test_every_graph(case: str) -> None:
             if op.fire is not None:
                 active.append(0.05 < chip[name].spikes.mean() < 0.99)
     assert np.mean(active) > 0.8
+
+
+@pytest.mark.parametrize("case", ["itself", "loops in loops", "loop with a delay of some"])
+def test_loops_that_look_back_further(case: str) -> None:
+    net = net_of(WIRINGS[case], 1)
+    x, contract = net.events(), with_fields(net.contract(), feedback=3)
+    program = integer(to_program(net.graph(), contract, "net"))
+    chip = reference.run(program, x, record="states")
+    assert same(chip, torch_trace(net, program, x, back=3))
+    assert not same(chip, torch_trace(net, program, x, back=1))
+
+
+def test_several_inputs_as_one_array() -> None:
+    net = net_of(WIRINGS["two ends"], 1)
+    program, x = program_of(net), net.events()
+    assert same(torch_trace(net, program, x), torch_trace(net, program, together(x)))
 
 
 # ---- wrong lowerings of the wiring: L2 has its own, so L2 and L3 part

@@ -80,7 +80,7 @@ def test_torch_integers_are_the_compiled_program(
     program = to_program(graph, contract, "net")
     compiled = lower(program, load_target("loihi2"), Options(bits, 10))[-1].program
     ours = reference.run(compiled, events(), record="states")
-    module = GraphModule(graph, contract.dt)
+    module = GraphModule(graph, contract)
     for theirs in (
         torch_integers.run(net, compiled, events()),
         torch_integers.run(module, compiled, events(), module.holders(compiled)),
