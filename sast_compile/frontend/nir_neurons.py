@@ -26,6 +26,7 @@ from sast_compile.ir.neuron import Factor, Fire, Param, Reset, State
 from sast_compile.ir.ops import Neuron
 from sast_compile.ir.types import Const
 
+SAME_GAIN = 2.0**-21  # tau and r are often float32: their quotient is off by some 2^-23
 TAU_TOLERANCE = 1e-4  # float32 keeps 7 digits of tau; 1 - dt/tau loses up to 3 of them
 PARAMETERS = (
     "tau",
@@ -139,11 +140,12 @@ class Discretiser:
                 return np.ones(()), numbers["r"] * self.contract.dt, None
             case "LIF" | "LI":
                 alpha = self._kept(name, "tau", numbers["tau"])
-                return alpha, numbers["r"] * (1 - alpha), None
+                return alpha, _agreed(numbers["r"] * (1 - alpha)), None
             case _:
                 alpha = self._kept(name, "tau_mem", numbers["tau_mem"])
                 beta = self._kept(name, "tau_syn", numbers["tau_syn"])
-                return alpha, numbers["r"] * (1 - alpha), (beta, numbers["w_in"] * (1 - beta))
+                weight = _agreed(numbers["w_in"] * (1 - beta))
+                return alpha, _agreed(numbers["r"] * (1 - alpha)), (beta, weight)
 
     def _kept(self, name: str, what: str, tau: Floats) -> Floats:
         """What a step keeps of a state with the time constant ``tau``."""
@@ -162,6 +164,15 @@ class Discretiser:
                 hint="choose a smaller dt, or the exact leak",
             )
         return np.asarray(alpha)
+
+
+def _agreed(gain: Floats) -> Floats:
+    """``gain``, as one number where neurons differ by no more than the rounding of tau and r.
+
+    A gain per neuron would not fit a kernel, and r = tau / dt means 1 for all.
+    """
+    middle = np.asarray(np.median(gain))
+    return middle if (np.abs(gain - middle) <= SAME_GAIN * np.abs(middle)).all() else gain
 
 
 def _check_threshold(name: str, what: str, threshold: Floats) -> None:
