@@ -102,7 +102,8 @@ def _check_ends(flat: FlatGraph) -> None:
     fed = {source for its in flat.sources.values() for source in its}
     for kind in ("Input", "Output"):
         if not flat.of_kind(kind):
-            raise BadFile(f"the graph has no {kind} node", where="NIR")
+            hint = "an edge from the last population to one" if kind == "Output" else None
+            raise BadFile(f"the graph has no {kind} node", where="NIR", hint=hint)
     for name, its in flat.sources.items():
         kind = flat.kind(name)
         if kind == "Input" and its:

@@ -263,10 +263,17 @@ class _Import:
             for edge in edges:
                 self._with_sources(edge.node, done)
             if len(edges) > 1:
-                done[f"{name}.sum"] = Node(f"{name}.sum", Add(), edges)
-                edges = (Edge(f"{name}.sum"),)
+                total = self._unused(f"{name}.sum")
+                done[total] = Node(total, Add(), edges)
+                edges = (Edge(total),)
             done[name] = Node(name, op, edges)
         return tuple(done.values())
+
+    def _unused(self, name: str) -> str:
+        """``name``, or longer where a node of the graph or a projection has it."""
+        while name in self.flat.nodes or name in self.placed:
+            name += "_"
+        return name
 
     def _with_sources(self, name: str, done: dict[str, Node]) -> None:
         if name in done or name in self.flat.populations:
