@@ -48,7 +48,6 @@ class Graph:
 CUBA = nir.CubaLIF(*(np.full(5, x) for x in (0.01, 0.02, 1.0, 0.0, 1.0)), v_reset=np.zeros(5))
 POOL = nir.SumPool2d(kernel_size=np.array([2, 2]), stride=np.array([2, 2]), padding=np.zeros(2))
 GONE: dict[str, None] = dict.fromkeys(("fc1", "lif1", "fc2", "lif2"))
-CONV = nir.Conv1d(6, np.ones((5, 6, 1)), 1, 0, 1, 1, np.zeros(5))
 SUPPORTED = (
     "supported: Input, Output, NIRGraph, Linear, Affine, Conv1d, Conv2d, SumPool2d, AvgPool2d"
 )
@@ -104,7 +103,8 @@ GRAPHS = {
     ),
     "v_reset": Graph(["lif1: v_reset = 0.5", "hint"], {"lif1": lif(5, v_reset=np.full(5, 0.5))}),
     "v_leak": Graph(
-        ["lif2: v_reset = 0 is not v_leak = -0.2", "hint: train with v_reset = v_leak"], {"lif2": lif(3, v_leak=np.array([0, -0.2, 0]))}
+        ["lif2: v_reset = 0 is not v_leak = -0.2", "hint: train with v_reset = v_leak"],
+        {"lif2": lif(3, v_leak=np.array([0, -0.2, 0]))}
     ),
     "a threshold below rest": Graph(
         ["lif1: v_threshold - v_leak = -0.5 is not positive", "hint"],
@@ -144,7 +144,7 @@ GRAPHS = {
         [*EDGES, ("lif3", "fc3"), ("fc3", "lif3"), ("lif3", "fc4"), ("fc4", "lif1")],
     ),
     "a loop without a population": Graph(
-        ["NIR: a loop without a population: back -> fc1 -> back"],
+        ["NIR: a loop without a population: fc1 -> back -> fc1"],
         {"fc1": nir.Linear(np.ones((5, 6))), "back": nir.Linear(np.ones((6, 5)))},
         [*EDGES, ("fc1", "back"), ("back", "fc1")],
     ),
@@ -155,11 +155,6 @@ GRAPHS = {
         ["output_side: must read one population, not side (Linear)", "end in one of IF, LIF, "],
         {"side": nir.Linear(np.ones((2, 5)))},
         [*EDGES, ("lif1", "side")],
-    ),
-    "a conv behind a weight": Graph(
-        ["fc1: feeds more, which has a weight too", "put a neuron between them"],
-        {"more": CONV, "fc1": nir.Linear(np.ones((6, 6)))},
-        [("input", "fc1"), ("fc1", "more"), ("more", "lif1"), *EDGES[2:]],
     ),
     "an output of the input": Graph(
         ["output: must read one population, not input (Input)", "an LI reads a current out"],
@@ -235,9 +230,6 @@ def test_a_graph_without_an_output_node() -> None:
     side = graph(contract(), EDGES[:-1])
     side.nodes["other"] = nir.Output(np.array([5]))
     side.edges.append(("lif1", "other"))
-    with pytest.raises(CompileError, match="output: nothing feeds this node"):
-        to_program(side, contract(), "side")
-    del side.nodes["output"]
     with pytest.raises(CompileError, match="lif2: this node feeds nothing"):
         to_program(side, contract(), "side")
     looped = graph(contract(), EDGES)

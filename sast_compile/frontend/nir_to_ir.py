@@ -213,7 +213,8 @@ class _Import:
         node = Node(name, op, (edge,))
         for free in (name, f"{name}.{end}", *(f"{name}.{end}.{i}" for i in range(MOST_PATHS))):
             node = Node(free, op, (edge,))
-            if self.placed.setdefault(free, node) == node:
+            foreign = free != name and free in self.flat.nodes
+            if not foreign and self.placed.setdefault(free, node) == node:
                 return free
         raise AssertionError("more paths than were allowed")
 
@@ -221,7 +222,7 @@ class _Import:
         """A projection's name: the weight's own where it is free, else with its ends."""
         name = f"{part.name}{part.suffix}"
         ends = (f"{name}.{path.source}", f"{name}.{path.source}.{path.target}")
-        names = (name, *ends, *(f"{ends[-1]}.{i}" for i in range(MOST_PATHS)))
+        names = (name, *ends, *(f"{part.name}.{i}{part.suffix}" for i in range(MOST_PATHS)))
         return next(n for n in names if n not in self.placed and self._fits(n, part))
 
     def _fits(self, name: str, part: Part) -> bool:
