@@ -210,7 +210,6 @@ class _Import:
 
     def _place(self, name: str, op: Any, edge: Edge, end: str) -> str:
         """The node ``name`` on ``edge``, which paths share; under another name if it reads more."""
-        node = Node(name, op, (edge,))
         for free in (name, f"{name}.{end}", *(f"{name}.{end}.{i}" for i in range(MOST_PATHS))):
             node = Node(free, op, (edge,))
             foreign = free != name and free in self.flat.nodes
