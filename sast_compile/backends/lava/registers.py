@@ -1,4 +1,8 @@
-"""The registers of a Loihi neuron, read from a composed one: any other composition is refused."""
+"""The registers of a Loihi neuron, read from a composed one: any other composition is refused.
+
+Two neurons beside Loihi's own are taken: one that does not fire, which is Loihi's with a threshold
+that its v never reaches, and one with another reset, which a Process of ours computes.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,45 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
+from sast_compile.contract import ResetKind, ResetWhen
 from sast_compile.errors import TargetLimit, Unsupported
 from sast_compile.ir.loihi import as_loihi, rate
-from sast_compile.ir.neuron import Param, Record, Ref
+from sast_compile.ir.neuron import Param, Record, Ref, Reset
 from sast_compile.ir.ops import Consts, Neuron, lookup
 
 DECAY = (0, 4095)
 THRESHOLD = (1, 131071)
 BIAS_MANTISSA = (-4096, 4095)
 BIAS_EXPONENT = (0, 7)
+AMOUNT = (1, 1 << 24)  # what a reset subtracts from v, whose own range is as wide
+LOIHIS_RESET = Reset(kind="zero")
+
+
+@dataclass(frozen=True, eq=False)
+class OwnReset:
+    """A reset that stock Lava lacks: what `processes.lif_own_reset` holds."""
+
+    kind: ResetKind
+    when: ResetWhen
+    amount: int | npt.NDArray[np.int32]
+
+    @property
+    def largest(self) -> int:
+        return int(np.max(self.amount))
+
+    def __str__(self) -> str:
+        return f"reset {self.kind!r} ({self.when})"
 
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """What a stock LIFReset process holds; column 0 of a sample is computed in step ``start``."""
+    """What a stock LIFReset process holds; column 0 of a sample is computed in step ``start``.
+
+    ``fires`` is False for a readout: its threshold is the highest there is, and a run in which it
+    is passed is refused. ``reset`` is None where it is Loihi's, to 0 in the step of the spike.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -31,24 +59,49 @@ class Population:
     bias_mant: int | npt.NDArray[np.int32]
     bias_exp: int
     start: int
+    fires: bool = True
+    reset: OwnReset | None = None
 
 
 def population(name: str, op: Neuron, consts: Consts) -> Population:
-    """The registers of ``op``; Unsupported or TargetLimit if it is not exactly Loihi's neuron."""
-    for difference in _differences(op, as_loihi(op)):
+    """The registers of ``op``; Unsupported or TargetLimit for a neuron that Lava does not hold."""
+    for difference in _differences(op, _wanted(op)):
         raise Unsupported(
             f"{difference}, so this is not Loihi's neuron, which is all that Lava's LIFReset holds",
             where=name,
             hint="compile for loihi2, or run it on another back end",
         )
-    assert op.fire is not None  # Loihi's neuron fires
     registers, voltage = _Registers(name, consts), op.voltage
     du = registers.scalar("u decay", rate(op.synapses[0]), DECAY)
     dv = registers.scalar("v decay", rate(voltage), DECAY)
-    vth = registers.scalar("threshold", op.fire.threshold, THRESHOLD)
+    vth = THRESHOLD[1]
+    if op.fire:
+        vth = registers.scalar("threshold", op.fire.threshold, THRESHOLD)
     bias = registers.array("bias mantissa", voltage.bias, BIAS_MANTISSA)
     exponent = registers.scalar("bias exponent", voltage.bias_exponent, BIAS_EXPONENT)
-    return Population(name, op.shape, du, dv, vth, bias, exponent, op.start)
+    fires, reset = op.fire is not None, _own_reset(op.reset, registers)
+    return Population(name, op.shape, du, dv, vth, bias, exponent, op.start, fires, reset)
+
+
+def _wanted(op: Neuron) -> Neuron:
+    """Loihi's neuron, with those parts of ``op`` that Lava can hold although they are not Loihi's.
+
+    The amount of a reset to zero means nothing.
+    """
+    loihi, reset = as_loihi(op), op.reset
+    if op.fire is None:
+        return replace(loihi, fire=None, reset=None)
+    if reset is None:
+        return loihi
+    return replace(loihi, reset=Reset(kind=reset.kind, when=reset.when, amount=reset.amount))
+
+
+def _own_reset(reset: Reset | None, registers: _Registers) -> OwnReset | None:
+    if reset is None or (reset.kind, reset.when) == (LOIHIS_RESET.kind, LOIHIS_RESET.when):
+        return None
+    if reset.kind == "zero":
+        return OwnReset(reset.kind, reset.when, 0)
+    return OwnReset(reset.kind, reset.when, registers.array("reset amount", reset.amount, AMOUNT))
 
 
 def _differences(found: object, wanted: object, path: str = "") -> Iterator[str]:
