@@ -9,25 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_compile.backends.lava.arithmetic import check_int32, check_product
 from sast_compile.backends.lava.registers import Population, population
+from sast_compile.backends.lava.weights import SignMode, stored
 from sast_compile.backends.lava.wires import Path, gap, paths
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.consts import shifted
+from sast_compile.ir.consts import row_bounds, shifted, sum_bounds
 from sast_compile.ir.conv import geometry, synapses
-from sast_compile.ir.ops import Conv2d, Dense, Input, lookup, row_bounds
+from sast_compile.ir.ops import Conv2d, Dense, Input, lookup
 from sast_compile.ir.program import Node, Program
 from sast_compile.ir.types import SPIKE, Const, Int
 
-SignMode: TypeAlias = Literal["mixed", "excitatory"]
-
 MESSAGE_BITS = 24  # the payload of a graded spike
-LARGEST_EXPONENT = 7
+EXPONENTS = (-8, 7)  # of 4 bits; Lava shifts the sum, as the IR does, others each synapse
 
 
 @dataclass(frozen=True)
@@ -58,10 +56,9 @@ class Projection:
     """A stock connection: ``a_out(t + delay) = (weights @ s_in(t)) << weight_exp``.
 
     A `Matrix` is for Sparse: a convolution, unrolled; a delay above 1 is for DelayDense and
-    DelaySparse. A negative exponent shifts the sum right and loses nothing, because the weights are
-    multiples of ``2^-weight_exp``. Clipping and truncating to ``num_weight_bits`` in ``sign_mode``
-    is the identity on ``weights``. Column k of the target receives column ``k - lag`` of the
-    source, and nothing where that is below 0.
+    DelaySparse. A negative exponent shifts the sum right, floor. Clipping and truncating to
+    ``num_weight_bits`` in ``sign_mode`` is the identity on ``weights``. Column k of the target
+    receives column ``k - lag`` of the source, and nothing where that is below 0.
     """
 
     name: str
@@ -168,52 +165,36 @@ def _source(node: Node) -> Source:
 
 
 def _projection(program: Program, path: Path) -> Projection:
-    """``path`` on Loihi's grid: b signed bits are the upper b of 9, b unsigned the upper b of 8.
-
-    lava-nc 0.10, weightutils.truncate_weights clears the low 8 - b (+ 1 if mixed) bits.
-    """
     node = path.node
     assert isinstance(node.op, (Dense, Conv2d))
-    weight = lookup(node.op.weight, program.consts)
-    bits, signed = _weight_bits(node.name, weight)
-    step = (9 if signed else 8) - bits
-    exponent = node.op.exponent - step
-    if node.op.exponent < 0 or exponent > LARGEST_EXPONENT:
+    held = stored(node.name, lookup(node.op.weight, program.consts))
+    exponent = node.op.exponent - held.step
+    low, high = EXPONENTS
+    if not low <= exponent <= high:
         raise TargetLimit(
-            f"exponent {node.op.exponent} with {weight.type.element} weights is a weight exponent"
-            f" of {exponent}; exact on every Loihi are {-step}..{LARGEST_EXPONENT}",
+            f"exponent {node.op.exponent} with these weights is a weight exponent of {exponent};"
+            f" Loihi's are {low}..{high}",
             where=node.name,
-            hint=f"an exponent of 0..{step + LARGEST_EXPONENT} fits {weight.type.element} weights",
+            hint=f"an exponent of {low + held.step}..{high + held.step} fits these weights",
         )
-    stored = weight.data.astype(np.int32) << step
-    stored.flags.writeable = False
-    weights = stored if isinstance(node.op, Dense) else _unrolled(program, node, stored)
-    sign_mode: SignMode = "mixed" if signed else "excitatory"
     origin = program.by_name[path.source]
     message_bits = _source(origin).message_bits if isinstance(origin.op, Input) else 0
-    if message_bits:
-        _check_product(program, node, step)
+    if message_bits:  # spikes are added in int64
+        ends = (shifted(end, held.step) for end in sum_bounds(*_factors(program, node)))
+        check_product(node.name, *ends)
+    dense = isinstance(node.op, Dense)
     return Projection(
         name=node.name,
         source=path.source,
         target=path.target,
-        weights=weights,
+        weights=held.values if dense else _unrolled(program, node, held.values),
         weight_exp=exponent,
-        num_weight_bits=bits,
-        sign_mode=sign_mode,
+        num_weight_bits=held.bits,
+        sign_mode=held.sign_mode,
         message_bits=message_bits,
         delay=path.delay,
         lag=path.lag,
     )
-
-
-def _check_product(program: Program, node: Node, step: int) -> None:
-    """TargetLimit if the sum over graded values may be too much for Lava before its shift."""
-    assert isinstance(node.op, (Dense, Conv2d))
-    low, high = _bounds(program, node)
-    shift = step - node.op.exponent
-    least, greatest = shifted(int(low.min()), shift), shifted(int(high.max()), shift)
-    check_product(node.name, least, greatest)
 
 
 def _unrolled(program: Program, node: Node, kernel: npt.NDArray[np.int32]) -> Matrix:
@@ -223,19 +204,6 @@ def _unrolled(program: Program, node: Node, kernel: npt.NDArray[np.int32]) -> Ma
     rows, columns, weights = synapses(node.op, shape)
     sizes = math.prod(shape.output), math.prod(shape.input)
     return Matrix(sizes, rows, columns, kernel.ravel()[weights])
-
-
-def _weight_bits(dense: str, weight: Const) -> tuple[int, bool]:
-    element = weight.type.element
-    if not isinstance(element, Int):
-        raise Unsupported("its weights are floats", where=dense, hint="compile to integers first")
-    if element.bits > 8:
-        raise TargetLimit(
-            f"its weights have {element.bits} bits, a Loihi synapse holds 8",
-            where=dense,
-            hint="quantize with --bits 8 or fewer",
-        )
-    return element.bits, element.signed
 
 
 def _check_current(program: Program, target: Population, into: Sequence[Path]) -> None:
@@ -252,7 +220,14 @@ def _check_current(program: Program, target: Population, into: Sequence[Path]) -
 def _bounds(program: Program, dense: Node) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Per row of the weight: the least and greatest current of ``dense``."""
     assert isinstance(dense.op, (Dense, Conv2d))
+    left, right = max(dense.op.exponent, 0), max(-dense.op.exponent, 0)
+    low, high = row_bounds(*_factors(program, dense))
+    return low << left >> right, high << left >> right
+
+
+def _factors(program: Program, dense: Node) -> tuple[Const, Int]:
+    """The weight of ``dense``, and the type of what it multiplies."""
+    assert isinstance(dense.op, (Dense, Conv2d))
     element = program.types[dense.inputs[0].node].element
     assert isinstance(element, Int)
-    low, high = row_bounds(lookup(dense.op.weight, program.consts), element)
-    return low << dense.op.exponent, high << dense.op.exponent  # negative ones were refused
+    return lookup(dense.op.weight, program.consts), element

@@ -22,7 +22,7 @@ from sast_compile.ir.ops import Consts, Neuron, lookup
 DECAY = (0, 4095)
 THRESHOLD = (1, 131071)
 BIAS_MANTISSA = (-4096, 4095)
-BIAS_EXPONENT = (0, 7)
+BIAS_EXPONENT = (-7, 7)  # 3 bits; Lava takes a sign too, and shifts right (floor)
 AMOUNT = (1, 1 << 24)  # what a reset subtracts from v, whose own range is as wide
 LOIHIS_RESET = Reset(kind="zero")
 

@@ -22,7 +22,11 @@ from sast_compile.backends.lava.processes.connections import (
 from sast_compile.backends.lava.processes.lif_own_reset import LIFOwnReset
 from sast_compile.backends.lava.registers import Population
 
-SIGN_MODES = {"mixed": SignMode.MIXED, "excitatory": SignMode.EXCITATORY}
+SIGN_MODES = {
+    "mixed": SignMode.MIXED,
+    "excitatory": SignMode.EXCITATORY,
+    "inhibitory": SignMode.INHIBITORY,
+}
 ONCE = (1 << 31) - 1  # an interval longer than any run: the reset at column 0 is the only one
 
 

@@ -8,13 +8,15 @@ about to be sent, in just those columns, is exact.
 
 The stock Reset can clear ``a_buff`` too, but it sends three messages in a row through one RefPort,
 and CspSelector may miss the last (see runner._end): the graph would hang.
+
+``implements_process = None``: a model that inherits one cannot be given another (Lava's decorator
+`implements`), but for this.
 """
 
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
-from lava.magma.core.resources import CPU
+from lava.magma.core.decorator import implements
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.dense.models import PyDelayDenseModelBitAcc, PyDenseModelBitAcc
 from lava.proc.dense.process import DelayDense, Dense
@@ -94,28 +96,28 @@ class ByColumnDelayed(ByColumn):
 
 
 @implements(proc=DenseColumns, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
 class PyDenseColumns(ByColumn, PyDenseModelBitAcc):  # type: ignore[misc]
-    """Intel's, silent by column."""
+    """Intel's, silent by column; its tags and resources are inherited."""
+
+    implements_process = None
 
 
 @implements(proc=SparseColumns, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
 class PySparseColumns(ByColumn, PySparseModelBitAcc):  # type: ignore[misc]
-    """Intel's, silent by column."""
+    """Intel's, silent by column; its tags and resources are inherited."""
+
+    implements_process = None
 
 
 @implements(proc=DelayDenseColumns, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
 class PyDelayDenseColumns(ByColumnDelayed, PyDelayDenseModelBitAcc):  # type: ignore[misc]
-    """Intel's, silent by column."""
+    """Intel's, silent by column; its tags and resources are inherited."""
+
+    implements_process = None
 
 
 @implements(proc=DelaySparseColumns, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
 class PyDelaySparseColumns(ByColumnDelayed, PyDelaySparseModelBitAcc):  # type: ignore[misc]
-    """Intel's, silent by column."""
+    """Intel's, silent by column; its tags and resources are inherited."""
+
+    implements_process = None

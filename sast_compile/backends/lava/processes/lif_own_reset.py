@@ -11,10 +11,9 @@ Process against it.
 from typing import Any
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
+from lava.magma.core.decorator import implements
 from lava.magma.core.model.py.type import LavaPyType
 from lava.magma.core.process.variable import Var
-from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from lava.proc.lif.models import PyLifResetModelBitAcc
 from lava.proc.lif.process import LIFReset
@@ -45,11 +44,10 @@ class LIFOwnReset(LIFReset):  # type: ignore[misc]  # Lava has no types
 
 
 @implements(proc=LIFOwnReset, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
 class PyLIFOwnReset(PyLifResetModelBitAcc):  # type: ignore[misc]
     """The stock model with a memory of the last spikes; sums stay in int32 (see arithmetic.py)."""
 
+    implements_process = None  # not the stock LIFReset, as inherited
     amount: np.ndarray = LavaPyType(np.ndarray, np.int32)
     fired: np.ndarray = LavaPyType(np.ndarray, np.int32)
 
