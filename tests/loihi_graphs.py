@@ -146,7 +146,9 @@ def _other_threshold(op: Neuron, voltages: Array, often: bool, rng: Generator) -
     return replace(op, fire=replace(op.fire, threshold=min(max(threshold, 1), MAX_VTH)))
 
 
-def with_neurons(program: Program, events: Mapping[str, Array], seed: int, change: Change) -> Program:
+def with_neurons(
+    program: Program, events: Mapping[str, Array], seed: int, change: Change
+) -> Program:
     """``program`` with every population changed, lively again."""
     rng, consts = np.random.default_rng(seed), dict(program.consts)
     ops: dict[str, Op] = {n: change(rng, op, consts) for n, op in program.neurons.items()}
@@ -167,5 +169,6 @@ def own_reset(rng: Generator, op: Neuron, consts: dict[str, Const]) -> Neuron:
         consts[name] = Const(TensorType(op.shape, Int(25)), data)
         amount = Ref(name)
     return replace(
-        op, reset=Reset(kind="subtract", when=when, amount=amount)  # type: ignore[arg-type]
+        op,
+        reset=Reset(kind="subtract", when=when, amount=amount),  # type: ignore[arg-type]
     )

@@ -191,8 +191,7 @@ def test_in_process_and_out_of_process_are_the_same() -> None:
     python = lava_status().python or Path(sys.executable)
     script = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from lava_equality import Case, assert_equal_on_lava, differences
-from loihi_programs import random_chain\n"
+        "from loihi_programs import random_chain\n"
         "from sast_compile.backends.lava.environment import lava_is_here\n"
         "from sast_compile.backends.lava import run\n"
         "trace = run(*random_chain(3)).trace\n"
