@@ -35,7 +35,13 @@ from sast_compile.backends import reference
 from sast_compile.backends.lava import LavaRun, Timings
 from sast_compile.compare import Compared, compare_traces
 from sast_compile.compile import compile_model
-from sast_compile.errors import BackendUnavailable, CompileError, TypeMismatch, Unsupported
+from sast_compile.errors import (
+    BackendUnavailable,
+    CompileError,
+    TargetLimit,
+    TypeMismatch,
+    Unsupported,
+)
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.types import Const
