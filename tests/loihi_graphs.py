@@ -16,7 +16,7 @@ from loihi_programs import MAX_VTH, loihi_neuron
 from msgspec.structs import replace
 
 from sast_compile.backends.reference import run
-from sast_compile.ir.neuron import Ref, Reset
+from sast_compile.ir.neuron import MulShift, Ref, Reset
 from sast_compile.ir.ops import Add, Dense, Input, Neuron, Op
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
@@ -153,6 +153,28 @@ def with_neurons(
     rng, consts = np.random.default_rng(seed), dict(program.consts)
     ops: dict[str, Op] = {n: change(rng, op, consts) for n, op in program.neurons.items()}
     return lively(check(program.with_ops(ops, consts)), events, rng)
+
+
+def each_its_own(rng: Generator, op: Neuron, consts: dict[str, Const]) -> Neuron:
+    """Other leaks in every neuron, and thresholds around the one there was."""
+    assert op.fire is not None
+    (synapse,), voltage, fire = op.synapses, op.voltage, op.fire
+    around = (rng.uniform(0.7, 1.3, op.shape) * int(fire.threshold)).astype(int)  # type: ignore[arg-type]
+    values = {
+        "du": np.where(rng.random(op.shape) < 0.5, 4095, rng.integers(500, 4096, op.shape)),
+        "dv": rng.integers(0, 2000, op.shape),
+        "vth": np.clip(around, 1, MAX_VTH),
+    }
+    refs = {name: Ref(f"{name}{len(consts)}") for name in values}
+    consts |= {
+        refs[name].name: Const(TensorType(op.shape, Int(18)), data) for name, data in values.items()
+    }
+    return replace(
+        op,
+        synapses=(replace(synapse, decay=MulShift(decay=refs["du"], offset=1)),),
+        voltage=replace(voltage, decay=MulShift(decay=refs["dv"])),
+        fire=replace(fire, threshold=refs["vth"]),
+    )
 
 
 def own_reset(rng: Generator, op: Neuron, consts: dict[str, Const]) -> Neuron:

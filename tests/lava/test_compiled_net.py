@@ -37,7 +37,7 @@ def test_small_programs(python_with_lava: Path, tmp_path: Path) -> None:
     found = run_app(python_with_lava, "small", tmp_path / "app.pickle")
     for control in ("loop, by the open one", "recurrent, without its resets"):
         assert found.pop(control)["differing"] > 0
-    assert len(found) == 10
+    assert len(found) == 11
     for counts in found.values():
         assert_equal(counts)
 

@@ -7,6 +7,8 @@ says, and the interpreter computes both; beyond it nothing defines what is right
 
 from __future__ import annotations
 
+import numpy as np
+
 from sast_compile.backends.lava.registers import Population
 from sast_compile.errors import TargetLimit
 from sast_compile.ir.loihi import ALIGNMENT
@@ -19,8 +21,9 @@ HALF = TURN >> 1
 def check_int32(population: Population, low: int, high: int) -> None:
     """TargetLimit if a current in [low, high] may take a sum of ``population`` out of int32."""
     drive = max(-low, high) << ALIGNMENT
-    u = largest_u(population.du, drive)
-    if max(_before_wrap(population.du, u, drive), HALF + u + _added_to_v(population)) < INT32:
+    du = int(np.min(population.du))  # the least leak
+    u = largest_u(du, drive)
+    if max(_before_wrap(du, u, drive), HALF + u + _added_to_v(population)) < INT32:
         return
     raise TargetLimit(
         f"its current may reach {low}..{high}, with which (current << 6) or a sum after it may"

@@ -7,6 +7,7 @@ cannot be held exactly is refused, with the node and the way out.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,14 +100,14 @@ class Graph:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The name of each projection; with its target and delay, where one node is several."""
-        names = [one.name for one in self.projections]
-        return tuple(
-            one.name
-            if names.count(one.name) == 1
-            else f"{one.name} to {one.target} after {one.delay}"
-            for one in self.projections
-        )
+        """A name for each projection; where one node is several, the later ones are numbered."""
+        seen: Counter[str] = Counter()
+        labels = []
+        for one in self.projections:
+            seen[one.name] += 1
+            number = seen[one.name]
+            labels.append(one.name if number == 1 else f"{one.name} ({number})")
+        return tuple(labels)
 
     @property
     def adrift(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from sast_compile.backends.lava.processes.connections import (
     DenseColumns,
     SparseColumns,
 )
-from sast_compile.backends.lava.processes.lif_own_reset import LIFOwnReset
+from sast_compile.backends.lava.processes.lif_each import LIFEach, LIFOwnReset
 from sast_compile.backends.lava.registers import Population
 
 SIGN_MODES = {
@@ -33,8 +33,8 @@ ONCE = (1 << 31) - 1  # an interval longer than any run: the reset at column 0 i
 def lif_process(population: Population, interval: int | None, first_step: int = 1) -> Any:
     """The stock LIF; with ``interval``, the LIFReset that clears u and v before column 0.
 
-    ``first_step`` is the step in which column 0 leaves the source. A reset that Intel's LIF lacks
-    makes it a Process of ours.
+    ``first_step`` is the step in which column 0 leaves the source. Registers that differ between
+    neurons make it a `LIFEach`; a reset that Intel's LIF lacks, a Process of ours.
     """
     registers: dict[str, Any] = {
         "shape": population.shape,
@@ -45,14 +45,14 @@ def lif_process(population: Population, interval: int | None, first_step: int = 
         "bias_exp": population.bias_exp,
         "name": population.name,
     }
-    if interval is None and population.reset is None:
+    own, alike = population.reset, not population.differs
+    if interval is None and own is None and alike:
         return LIF(**registers)
     every = interval or ONCE
     phase = (first_step + population.start) % every
     registers |= {"reset_interval": every, "reset_offset": phase}
-    own = population.reset
     if own is None:
-        return LIFReset(**registers)
+        return LIFReset(**registers) if alike else LIFEach(**registers)
     return LIFOwnReset(reset_kind=own.kind, reset_when=own.when, amount=own.amount, **registers)
 
 

@@ -162,14 +162,16 @@ def test_a_register_that_does_not_fit_is_refused(registers: dict[str, Any], word
 
 def per_neuron(values: list[int]) -> Program:
     program = with_neuron(of_fire(threshold=Ref("theta")))
-    const = Const(TensorType((2,), Int(18)), values)
+    const = Const(TensorType((2,), Int(19)), values)
     return replace(program, consts={**program.consts, "theta": const})
 
 
-def test_a_register_may_be_an_array_of_one_value_but_not_of_two() -> None:
-    assert lower(per_neuron([9, 9])).populations[0].vth == 9
-    with pytest.raises(Unsupported, match=r"s1: the threshold differs between neurons \(9..10\)"):
-        lower(per_neuron([9, 10]))
+def test_a_register_may_differ_between_neurons() -> None:
+    (alike,), (each,) = (lower(per_neuron(v)).populations for v in ([9, 9], [9, 10]))
+    assert (alike.vth, alike.differs, each.differs) == (9, False, True)
+    np.testing.assert_array_equal(each.vth, [9, 10])
+    with pytest.raises(TargetLimit, match="s1: threshold 131072"):
+        lower(per_neuron([9, 131072]))
 
 
 @pytest.mark.parametrize(
@@ -412,7 +414,7 @@ def test_one_projection_may_drive_two_populations() -> None:
     program = wired({"t": (NEURON, Edge("a"))}, "s", "t")
     graph = lower(program)
     assert [(p.name, p.target) for p in graph.projections] == [("a", "s"), ("a", "t")]
-    assert graph.labels == ("a to s after 1", "a to t after 1")
+    assert graph.labels == ("a", "a (2)")
 
 
 def test_jobs_survive_their_files(tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from lava_equality import Case, assert_equal_on_lava, assert_lively, differences
-from loihi_graphs import lively, random_graph
+from loihi_graphs import each_its_own, lively, random_graph, with_neurons
 from loihi_programs import LoihiLayer, chain, loihi_neuron
 from msgspec.structs import replace as with_fields
 
@@ -144,6 +144,28 @@ def _one_step_longer(program: Program, dense: str) -> Program:
         for n in program.nodes
     )
     return replace(program, nodes=nodes)
+
+
+def test_registers_of_each_neuron() -> None:
+    """Leaks and thresholds that differ: Intel's equations on arrays; one leak halved is found."""
+    cases: list[Case] = []
+    for seed in (3, 25, 32, 36):
+        program, events = random_graph(seed)
+        cases.append((with_neurons(program, events, seed, each_its_own), events))
+    assert all(p.differs for program, _ in cases for p in lower(program).populations)
+    assert_lively(cases, assert_equal_on_lava(cases))
+    program, events = cases[0]
+    const = next(name for name in program.consts if name.startswith("dv"))
+    other = replace(program, consts={**program.consts, const: _halved(program.consts[const])})
+    (trace,) = run_many([(other, events)]).traces
+    assert any(differences(trace, reference.run(program, events, "states")).values())
+
+
+def _halved(const: Const) -> Const:
+    """The leak of the last neuron, halved."""
+    data = const.data.copy()
+    data[-1] //= 2
+    return Const(const.type, data)
 
 
 def readout(weights: Any, **registers: Any) -> Program:

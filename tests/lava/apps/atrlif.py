@@ -21,7 +21,7 @@ from lava.proc.io.source import RingBuffer as Source
 from lava.utils.weightutils import SignMode
 from measure import FIXED, count
 
-from sast_compile.backends.lava.processes.lif_own_reset import LIFOwnReset
+from sast_compile.backends.lava.processes.lif_each import LIFOwnReset
 
 STEPS = 250
 SIZES = (8, 24, 12)

@@ -1,11 +1,16 @@
-"""A LIF with a reset that stock Lava lacks: **ours, and so no independent oracle of it.**
+"""LIFs beside the stock one: registers of each neuron, and resets that stock Lava lacks.
 
-Intel's fixed-point LIF resets v to 0 in the step of the spike, and nothing else. u, the leak, the
-bias, the threshold and the reset between samples are here inherited from Intel's LIFReset; what a
-spike does to v is written by us, like the interpreter's. An agreement of the two shows that we
-understood one thing twice, and `verify` counts no such population as confirmed. Where stock ATRLIF
-can compute the same (no leak, currents below 64, a threshold on the grid), a test holds this
-Process against it.
+u, the leak, the bias, the threshold and the reset between samples are inherited from Intel's
+LIFReset in both.
+
+What a spike does to v in `LIFOwnReset` is **ours, and so there is no independent oracle of it.**
+Intel's fixed-point LIF resets v to 0 in the step of the spike, and nothing else; here it is written
+by us, as in the interpreter. An agreement of the two shows that we understood one thing twice, and
+`verify` counts no such population as confirmed. Where stock ATRLIF can compute the same (no leak,
+currents below 64, a threshold on the grid), a test holds this Process against it.
+
+``implements_process = None``: a model that inherits one cannot be given another (Lava's decorator
+`implements`), but for this.
 """
 
 from typing import Any
@@ -19,8 +24,23 @@ from lava.proc.lif.models import PyLifResetModelBitAcc
 from lava.proc.lif.process import LIFReset
 
 
-class LIFOwnReset(LIFReset):  # type: ignore[misc]  # Lava has no types
-    """The stock LIFReset, but for what a spike does; ``amount`` is in units of v.
+class LIFEach(LIFReset):  # type: ignore[misc]  # Lava has no types
+    """The stock LIFReset with a du, dv and vth of every neuron.
+
+    The stock Process has one Var of each; the stock equations are numpy's and take arrays as well.
+    """
+
+    def __init__(
+        self, *, shape: tuple[int, ...], du: Any, dv: Any, vth: Any, **kwargs: object
+    ) -> None:
+        super().__init__(shape=shape, du=du, dv=dv, vth=vth, **kwargs)
+        self.du = Var(shape=shape, init=du)
+        self.dv = Var(shape=shape, init=dv)
+        self.vth = Var(shape=shape, init=vth)
+
+
+class LIFOwnReset(LIFEach):
+    """The same, but for what a spike does; ``amount`` is in units of v.
 
     - ``reset_kind``: ``subtract``, v <- v - amount; ``zero``, v <- 0
     - ``reset_when``: ``after_fire``, in the step of the spike; ``before_decay``, at the start of
@@ -33,8 +53,8 @@ class LIFOwnReset(LIFReset):  # type: ignore[misc]  # Lava has no types
         shape: tuple[int, ...],
         reset_kind: str,
         reset_when: str,
-        amount: object,
-        **kwargs: object,
+        amount: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(shape=shape, **kwargs)
         self.proc_params["reset_kind"] = reset_kind
@@ -43,11 +63,21 @@ class LIFOwnReset(LIFReset):  # type: ignore[misc]  # Lava has no types
         self.fired = Var(shape=shape, init=0)
 
 
+@implements(proc=LIFEach, protocol=LoihiProtocol)
+class PyLIFEach(PyLifResetModelBitAcc):  # type: ignore[misc]
+    """The stock model, its three registers read as arrays."""
+
+    implements_process = None
+    du: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=12)
+    dv: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=12)
+    vth: np.ndarray = LavaPyType(np.ndarray, np.int32, precision=17)
+
+
 @implements(proc=LIFOwnReset, protocol=LoihiProtocol)
-class PyLIFOwnReset(PyLifResetModelBitAcc):  # type: ignore[misc]
+class PyLIFOwnReset(PyLIFEach):
     """The stock model with a memory of the last spikes; sums stay in int32 (see arithmetic.py)."""
 
-    implements_process = None  # not the stock LIFReset, as inherited
+    implements_process = None
     amount: np.ndarray = LavaPyType(np.ndarray, np.int32)
     fired: np.ndarray = LavaPyType(np.ndarray, np.int32)
 
