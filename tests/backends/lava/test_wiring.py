@@ -19,6 +19,9 @@ from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
+from sast_compile.passes.balance_latency import balance_latency
+from sast_compile.passes.lowered import Options
+from sast_compile.target import load_target
 
 pytestmark = [
     pytest.mark.lava,
@@ -115,6 +118,46 @@ def test_long_delays_convolutions_and_a_population_apart() -> None:
     cases = [long_delays(), conv_skip(), apart()]
     assert lower(cases[2][0]).adrift == ("p",)
     assert_lively(cases, assert_equal_on_lava(cases))
+
+
+def untimed() -> Case:
+    """Three layers in no time: skips over one and two, a layer with itself, and round all three."""
+    rng = np.random.default_rng(12)
+    paths = {  # source, delay
+        "s1": [("x", 0), ("s3", 3)],
+        "s2": [("s1", 0), ("s2", 1), ("x", 2)],
+        "s3": [("s2", 0), ("s1", 0), ("x", 0)],
+    }
+    nodes, consts = [Node("x", Input(shape=(5,)))], {}
+    for name, sources in paths.items():
+        currents = []
+        for source, delay in sources:
+            label = f"{name}.{source}"
+            data = rng.integers(-100, 128, (5, 5))
+            consts[label] = Const(TensorType((5, 5), Int(8)), data)
+            dense = Dense(weight=Ref(label), exponent=1)
+            nodes.append(Node(label, dense, (Edge(source, delay),)))
+            currents.append(Edge(label))
+        nodes.append(Node(f"{name}.sum", Add(), tuple(currents)))
+        neuron = loihi_neuron(5, start=0, dv=400, vth=1, bias=-300)
+        nodes.append(Node(name, neuron, (Edge(f"{name}.sum"),)))
+    events = {"x": (rng.random((3, 20, 5)) < 0.4).astype(int)}
+    return lively(check(Program("untimed", tuple(nodes), ("s3",), consts)), events, rng), events
+
+
+def test_what_the_latency_pass_delays_is_the_same_in_every_column() -> None:
+    """The whole way: a program in which nothing takes time, timed for the chip, on Lava."""
+    program, events = untimed()
+    with pytest.raises(Unsupported, match="in the same step"):
+        lower(program)
+    timed = balance_latency(program, load_target("loihi2"), Options()).program
+    graph = lower(timed)
+    assert {(p.delay, p.lag) for p in graph.projections} >= {(1, 0), (2, 0), (3, 0), (1, 1), (1, 3)}
+    wanted = reference.run(program, events, "states")
+    found = run(timed, events)
+    assert differences(found.trace, wanted) == {"s1": 0, "s2": 0, "s3": 0}
+    assert all(0 < wanted[name].spikes.mean() < 0.9 for name in program.neurons)
+    assert found.own == {}
 
 
 def test_samples_shorter_than_the_delays() -> None:
