@@ -25,7 +25,7 @@ from sast_compile.trace import Layer, Trace
 Record: TypeAlias = Literal["outputs", "spikes", "states"]
 
 TIMINGS = "timings.json"
-POPULATIONS = 24  # in one graph: each is up to three processes of the operating system
+POPULATIONS = 24  # in one graph: each is two processes of the operating system, and one a path
 LONGER = 2  # the longest run of a graph against its shortest, whose processes step on idly
 WIDTH = 4096  # elements of all inputs in one graph: every first Dense holds zeros for the others'
 
