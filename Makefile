@@ -38,6 +38,7 @@ check: .venv/ready ## linters, types, import contracts
 
 bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/event_linear.py
 
 train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh

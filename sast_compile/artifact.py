@@ -32,6 +32,7 @@ from safetensors import numpy as safetensors_numpy
 from sast_compile.contract import Contract, contract_from_json
 from sast_compile.errors import BadFile, CompileError
 from sast_compile.files import read_whole, write_whole
+from sast_compile.ir.events import together
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program, print_program
 from sast_compile.ir.types import Array
@@ -40,6 +41,7 @@ from sast_compile.target import Target, parse_target
 FORMAT = "sast/1"
 METADATA_KEY = "sast"
 SUFFIX = ".sast"
+EVENTS = "golden.events"  # the tensors of the events: of one input, or the beginning of a name
 INTEGERS = ".net"  # the suffix of sources that have no float model
 AGAIN = "compile the model again, or copy the file again"
 
@@ -52,11 +54,15 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bits: int
     data: str | None  # the data set of the golden events, or None: random ones
     versions: dict[str, str]
+    # what was proven, was proven for inputs no more active than this; unset: for any input
+    event_rate: float | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, eq=False)
 class Golden:
     """Events (samples, steps, *input shape) and the spikes of every population on them.
+
+    The events of several inputs are a structured array: `ir/events.py`.
 
     ``float_spikes`` is empty where there is no float model: a `.net` holds integers.
     """
@@ -99,7 +105,7 @@ class Artifact:
 def artifact_bytes(artifact: Artifact) -> bytes:
     """The file's bytes; the same artifact, the same bytes."""
     tensors = {f"const.{n}": c.data for n, c in artifact.program.consts.items()}
-    tensors["golden.events"] = artifact.golden.events
+    tensors |= _event_tensors(artifact.golden.events)
     tensors |= {f"golden.spikes.{n}": s for n, s in artifact.golden.spikes.items()}
     tensors |= {f"golden.float.{n}": s for n, s in artifact.golden.float_spikes.items()}
     document = {
@@ -112,6 +118,12 @@ def artifact_bytes(artifact: Artifact) -> bytes:
     text = _canonical({**document, "sha256": _content_sha256(document, tensors)})
     contiguous = {name: np.ascontiguousarray(data) for name, data in tensors.items()}
     return safetensors_numpy.save(contiguous, metadata={METADATA_KEY: text})
+
+
+def _event_tensors(events: Array) -> dict[str, Array]:
+    """``golden.events``; of several inputs ``golden.events.NAME`` each."""
+    names = events.dtype.names
+    return {EVENTS: events} if names is None else {f"{EVENTS}.{n}": events[n] for n in names}
 
 
 def _canonical(document: Mapping[str, Any]) -> str:
@@ -178,7 +190,7 @@ def _document(data: bytes, where: str) -> dict[str, Any]:
 
 def _artifact(document: dict[str, Any], tensors: Mapping[str, Array]) -> Artifact:
     missing = {"program", "target", "contract", "provenance"} - set(document)
-    if missing or "golden.events" not in tensors:
+    if missing or not any(name.startswith(EVENTS) for name in tensors):
         raise BadFile(f"lacks {', '.join(sorted(missing)) or 'golden events'}")
     try:
         provenance = msgspec.convert(document["provenance"], Provenance)
@@ -186,7 +198,7 @@ def _artifact(document: dict[str, Any], tensors: Mapping[str, Array]) -> Artifac
         raise BadFile(f"provenance: {error}") from None
     integers = provenance.source.lower().endswith(INTEGERS)
     program = parse_program(_text(document["program"]), _prefixed(tensors, "const."))
-    events = _golden_events(program, tensors["golden.events"])
+    events = _golden_events(program, tensors)
     golden = Golden(
         events,
         _by_layer(program, _prefixed(tensors, "golden.spikes."), events),
@@ -204,12 +216,19 @@ def _text(value: object) -> str:
     return value
 
 
-def _golden_events(program: Program, events: Array) -> Array:
-    """``events``; BadFile if the program's input is of another shape."""
-    shapes = [program.types[name].shape for name in program.inputs]
-    if events.ndim < 2 or [events.shape[2:]] != shapes:
-        raise BadFile(f"the golden events of shape {events.shape} do not fit inputs of {shapes}")
-    return events
+def _golden_events(program: Program, tensors: Mapping[str, Array]) -> Array:
+    """The golden events; BadFile if the program's inputs are others, or of another shape."""
+    one = len(program.inputs) == 1
+    found = {name: tensors.get(EVENTS if one else f"{EVENTS}.{name}") for name in program.inputs}
+    for name, events in found.items():
+        shape = program.types[name].shape
+        if events is None or events.ndim < 2 or events.shape[2:] != shape:
+            given = "no golden events" if events is None else f"golden events {events.shape}"
+            raise BadFile(f"{given} for an input of shape {shape}", where=name)
+    try:
+        return together({name: e for name, e in found.items() if e is not None})
+    except CompileError as error:
+        raise BadFile(f"golden events: {error.what}") from None
 
 
 def _by_layer(

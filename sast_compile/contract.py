@@ -73,6 +73,13 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     neurons: dict[str, Discretised] = {}
     encoding: Encoding | None = None
     readout: Readout = Readout()
+    # steps that the edge of a loop takes which looks back; 1 where nothing else is said
+    feedback: int | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def feedback_steps(self) -> int:
+        """What a loop without a delay of its own looks back."""
+        return 1 if isinstance(self.feedback, msgspec.UnsetType) else self.feedback
 
     def __post_init__(self) -> None:
         if not 0 < self.dt < math.inf:
@@ -90,6 +97,10 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 )
             if not math.isfinite(neuron.gain):
                 raise BadFile(f"gain = {neuron.gain} is not finite", where=f"contract, {name}")
+        if self.feedback_steps < 1:
+            raise BadFile(
+                f"feedback = {self.feedback} steps: a loop must look back", where="contract"
+            )
         if self.encoding is not None and self.encoding.steps < 1:
             raise BadFile(
                 f"a sample of {self.encoding.steps} steps is empty", where="contract, encoding"

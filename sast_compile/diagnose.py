@@ -82,4 +82,6 @@ def _values(program: Program, trace: Trace, events: Array, name: str) -> tuple[s
     op = program.by_name[name].op
     if isinstance(op, Flatten):
         return _values(program, trace, events, program.by_name[name].inputs[0].node)
-    return (name, events) if isinstance(op, Input) else (name, trace[name].spikes)
+    if not isinstance(op, Input):
+        return name, trace[name].spikes
+    return name, events[name] if events.dtype.names else events

@@ -3,7 +3,7 @@
 The torch integer model takes its integers from the compiled program, so it alone would not see a
 lowering that permutes weights or drops an exponent. Here every integer, times its scale, must be
 its float: a weight within half a step of the grid (or clipped at the grid's end), a bias within
-half a step, a leak and a threshold within one register step.
+half a step, a reset amount too, a leak and a threshold within one register step.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.ir.neuron import Factor, MulShift, Param, Ref
+from sast_compile.ir.neuron import Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, Projection
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Const, Float, Int
-from sast_compile.passes.feeders import feeders
+from sast_compile.passes.feeders import by_row, feeders
+from sast_compile.passes.fold_scales import gain_of
+from sast_compile.passes.share_thresholds import common_threshold
 
 Floats = npt.NDArray[np.float64]
 SLACK = 1e-6  # of a step: the scale is a float64, and so is its product
@@ -51,13 +53,23 @@ def rounded(source: Program, compiled: Program) -> list[Rounded]:
         after = compiled.neurons.get(name)
         if after is None or after.shape != before.shape or not before.is_float or after.is_float:
             continue
-        found += _weights(source, compiled, name, before)
+        found += _weights(source, compiled, name, before, after)
         found += _registers(source, compiled, name, before, after)
     return found
 
 
-def _weights(source: Program, compiled: Program, name: str, neuron: Neuron) -> Iterator[Rounded]:
-    gain = _values(neuron.voltage.gain, source).reshape(-1, 1)
+def _folded(source: Program, before: Neuron, after: Neuron) -> Floats:
+    """What v is multiplied with, by neuron, so that thresholds are one (`share_thresholds`)."""
+    if before.fire is None or after.fire is None or isinstance(after.fire.threshold, Ref):
+        return np.ones(())
+    threshold = _values(before.fire.threshold, source)
+    return common_threshold(threshold) / threshold if threshold.shape else np.ones(())
+
+
+def _weights(
+    source: Program, compiled: Program, name: str, before: Neuron, after: Neuron
+) -> Iterator[Rounded]:
+    factor = gain_of(source, before) * _folded(source, before, after)
     for feeder in feeders(source, name):
         wanted, got = _weight(source, feeder), _weight(compiled, feeder)
         if wanted is None or got is None or wanted.type.shape != got.type.shape:
@@ -65,7 +77,7 @@ def _weights(source: Program, compiled: Program, name: str, neuron: Neuron) -> I
         element, scale = got.type.element, got.type.scale
         if isinstance(element, Float) or isinstance(scale, tuple):
             continue
-        floats = wanted.data * gain / scale
+        floats = wanted.data * by_row(source, feeder, factor, "factor") / scale
         clipped = _clipped(floats, got.data, element)
         distance = np.where(clipped, 0, np.abs(floats - got.data))
         yield Rounded(
@@ -86,22 +98,53 @@ def _registers(
 ) -> Iterator[Rounded]:
     drives = [compiled.types[e.node] for e in compiled.by_name[name].inputs]
     unit = after.voltage_scale(*drives)
-    if isinstance(unit, tuple) or before.fire is None or after.fire is None:
+    if isinstance(unit, tuple):
         return
     n = int(np.prod(before.shape))
-    step = unit * after.fire.unit
-    wanted = _values(before.fire.threshold, source) / step
-    got = _values(after.fire.threshold, compiled)
-    yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0)
-    if isinstance(before.voltage.decay, Factor) and isinstance(after.voltage.decay, MulShift):
-        decay = after.voltage.decay
-        wanted = (1 - _values(before.voltage.decay.alpha, source)) * 2**decay.bits
-        got = _values(decay.decay, compiled) + decay.offset
-        yield Rounded(name, "leak", got.size, 0, _farthest(wanted, got), 1.0)
+    factor = _folded(source, before, after)
+    if before.fire is not None and after.fire is not None:
+        step = unit * after.fire.unit
+        wanted = factor * _values(before.fire.threshold, source) / step
+        got = _values(after.fire.threshold, compiled)
+        yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0)
+    yield from _leak(name, "leak", before.voltage, after.voltage, source, compiled)
+    for was, now in zip(before.synapses or (FORGETS,), after.synapses, strict=False):
+        yield from _leak(name, "current's leak", was, now, source, compiled)
+    yield from _reset(name, before, after, unit / factor, source, compiled)
     step = unit * 2.0**after.voltage.bias_exponent
-    wanted, got = _values(before.voltage.bias, source) / step, _values(after.voltage.bias, compiled)
+    wanted = factor * _values(before.voltage.bias, source) / step
+    got = _values(after.voltage.bias, compiled)
     if wanted.any() or got.any():
         yield Rounded(name, "bias", n, 0, _farthest(wanted, got), 0.5)
+
+
+FORGETS = State(decay=Factor(alpha=0.0))  # the current of a neuron without a synaptic state
+
+
+def _leak(
+    name: str, what: str, was: State, now: State, source: Program, compiled: Program
+) -> Iterator[Rounded]:
+    before, after = was.decay, now.decay
+    if isinstance(before, Factor) and isinstance(after, MulShift):
+        wanted = (1 - _values(before.alpha, source)) * 2**after.bits
+        got = _values(after.decay, compiled) + after.offset
+        yield Rounded(name, what, got.size, 0, _farthest(wanted, got), 1.0)
+
+
+def _reset(
+    name: str, before: Neuron, after: Neuron, unit: Floats, source: Program, compiled: Program
+) -> Iterator[Rounded]:
+    """What a spike subtracts; where it was subtracted behind the decay, what is left of it."""
+    was, now = before.reset, after.reset
+    if was is None or now is None or "zero" in (was.kind, now.kind):
+        return
+    wanted, decay = _values(was.amount, source) / unit, before.voltage.decay
+    if isinstance(decay, Factor) and (was.when, now.when) == ("after_decay", "after_fire"):
+        wanted = wanted / _values(decay.alpha, source)
+    got, step = _values(now.amount, compiled), 1
+    if before.fire is not None and after.fire is not None and was.amount == before.fire.threshold:
+        step = after.fire.unit  # rounded like the threshold
+    yield Rounded(name, "reset amount", got.size, 0, _farthest(wanted / step, got / step), 0.5)
 
 
 def _farthest(wanted: Floats, got: Floats) -> float:

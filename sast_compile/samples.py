@@ -12,7 +12,7 @@ from sast_compile.contract import Contract
 from sast_compile.data import dataset_names, load_dataset
 from sast_compile.data.event_files import is_recording, read_array, read_recording
 from sast_compile.errors import BadFile, CompileError
-from sast_compile.ir.ops import Input
+from sast_compile.ir.events import input_batch, together
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 
@@ -23,7 +23,10 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Samples:
-    """Events (samples, steps, *input shape), labels if they have any, and where they are from."""
+    """Events (samples, steps, *input shape), labels if they have any, and where they are from.
+
+    The events of several inputs are a structured array: `ir/events.py`.
+    """
 
     events: Array
     labels: Array | None
@@ -54,13 +57,17 @@ def samples_for(
 
 def random_samples(program: Program, contract: Contract, count: int, why: str) -> Samples:
     """Bernoulli events of a fixed seed; ``why`` says why no data set serves."""
-    (name,) = program.inputs
-    op = program.by_name[name].op
-    assert isinstance(op, Input)
     steps = contract.encoding.steps if contract.encoding else RANDOM_STEPS
-    draws = np.random.default_rng(SEED).random((count, steps, *op.shape))
-    events = (draws < RANDOM_DENSITY).astype(np.uint8)
-    return Samples(events, None, f"{count} random samples, density {RANDOM_DENSITY} ({why})")
+    rng = np.random.default_rng(SEED)
+    drawn = {
+        name: (rng.random((count, steps, *program.types[name].shape)) < RANDOM_DENSITY).astype(
+            np.uint8
+        )
+        for name in program.inputs
+    }
+    return Samples(
+        together(drawn), None, f"{count} random samples, density {RANDOM_DENSITY} ({why})"
+    )
 
 
 MOST_AXES = 6  # of which all orders are tried
@@ -72,10 +79,15 @@ def samples_from(
 ) -> Samples:
     """The first ``count`` samples (None: all) of an array or a recording.
 
-    An array is (samples, steps, *input shape). Raises BadFile if it is not; if other orders of its
+    An array is (samples, steps, *input shape); several inputs are the arrays of a .npz called as
+    they are. Raises BadFile if it is not; if other orders of its
     axes would be, the message names them. Equal axes cannot be told apart: rows and columns of a
     square sensor are the caller's to keep in order.
     """
+    if len(program.inputs) > 1:
+        arrays = {name: read_array(path, name)[:count] for name in program.inputs}
+        input_batch(program, arrays)  # they fit
+        return Samples(together(arrays), None, path)
     shape = _input_shape(program)
     if is_recording(path):
         return Samples(read_recording(path, contract, shape), None, path)
@@ -93,6 +105,8 @@ def other_order(samples: Samples, program: Program, contract: Contract) -> str |
     None where nothing is doubtful.
     """
     steps = contract.encoding.steps if contract.encoding else None
+    if len(program.inputs) > 1:
+        return None
     shape, found = _input_shape(program), samples.events.shape
     if steps is None or found[1] == steps:
         return None

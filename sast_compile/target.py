@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from sast_compile.catalog import locate_target, suggestion, target_names
-from sast_compile.contract import Compare, ResetKind
+from sast_compile.contract import Compare
 from sast_compile.errors import BadFile
 from sast_compile.files import read_whole
 from sast_compile.ir.neuron import Clamp, Rounding
@@ -38,6 +38,7 @@ Width: TypeAlias = Annotated[int, Meta(ge=1, le=62)]  # bits: sums must fit the 
 Exponent: TypeAlias = Annotated[int, Meta(ge=-62, le=62)]
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^[\w.\-]+\Z")]  # a part of the artifact's name
 Evidence: TypeAlias = Literal["recorded", "oracle", "documented", "unverified"]
+NativeReset: TypeAlias = Literal["zero", "subtract", "subtract_after_decay"]
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -137,9 +138,13 @@ class Bias(Table, frozen=True, kw_only=True):
 
 
 class ResetRule(Table, frozen=True, kw_only=True):
-    """The resets that the chip makes by itself, in the step of the spike."""
+    """The resets that the chip's neuron makes, and those that need microcode of one's own.
 
-    native: tuple[ResetKind, ...]
+    ``zero`` and ``subtract`` act in the step of the spike, ``subtract_after_decay`` in the next.
+    """
+
+    native: tuple[NativeReset, ...]
+    microcode: tuple[NativeReset, ...] = ()  # none where the neuron is hard-wired
     source: str
 
 
@@ -169,7 +174,7 @@ class Target(Table, frozen=True, kw_only=True):
     threshold: Threshold
     bias: Bias
     reset: ResetRule
-    resources: Resources
+    resources: Resources | None = None  # none where there is nothing to place
 
 
 def load_target(name: str) -> Target:

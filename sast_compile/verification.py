@@ -20,6 +20,7 @@ from sast_compile.backends import reference
 from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
+from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, CompileError, TargetLimit, Unsupported
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.source import Source, read_source
@@ -28,6 +29,7 @@ from sast_compile.ir.types import Array
 from sast_compile.levels import NO_FLOATS, hard_spikes, integer_trace
 from sast_compile.rounding import Rounded, rounded
 from sast_compile.samples import Samples, samples_for
+from sast_compile.target import Target
 from sast_compile.trace import Layer, Tally, Trace
 
 Role: TypeAlias = Literal["ours", "oracle"]
@@ -122,7 +124,8 @@ def verify(
     model; by default the file that the artifact was made from, if it is still there unchanged.
     Raises CompileError for an unknown back end or a model that is another.
     """
-    chosen = _chosen(backends)
+    target = artifact.target
+    chosen = _chosen(backends, target)
     source, no_source = find_source(artifact, model)
     program = artifact.program
     if events is None:
@@ -138,7 +141,7 @@ def verify(
     }
     for name in chosen:
         progress(name)
-        checked.append(_check(name, runners[name], trace))
+        checked.append(_check(name, _role(name, target), runners[name], trace))
     drift, origin = _drift(artifact, source, trace, data)
     registers = tuple(rounded(source.program, program)) if source is not None else ()
     return Verification(program, data, trace, tuple(checked), drift, origin, registers)
@@ -147,8 +150,18 @@ def verify(
 ROLES: dict[str, Role] = {"torch": "ours", "lava": "oracle"}
 
 
-def _chosen(backends: Iterable[str] | None) -> list[str]:
-    chosen = list(ROLES) if backends is None else list(backends)
+def _role(name: str, target: Target) -> Role:
+    """What the back end proves; torch's integers are independent where nobody else simulates.
+
+    They share neither topology nor equations with the interpreter, only the compiled numbers.
+    """
+    return "oracle" if not target.oracles and name == "torch" else ROLES[name]
+
+
+def _chosen(backends: Iterable[str] | None, target: Target) -> list[str]:
+    if backends is None:
+        return [name for name, role in ROLES.items() if role == "ours" or name in target.oracles]
+    chosen = list(backends)
     for name in chosen:
         if name not in ROLES:
             raise CompileError(f"unknown back end {name!r}", hint=suggestion(name, ROLES))
@@ -166,20 +179,29 @@ def find_source(artifact: Artifact, model: str | None) -> tuple[Source | None, s
             raise CompileError("is not the file that this artifact was compiled from", where=path)
         return None, f"the source model {path} has changed since it was compiled"
     try:
-        return read_source(path, artifact.contract if path.lower().endswith(".nir") else None), ""
+        return _source(path, artifact.contract), ""
     except BackendUnavailable as error:
         return None, str(error)
 
 
-def _check(name: str, run: Callable[[], Ran], trace: Trace) -> Checked:
+def _source(path: str, contract: Contract) -> Source:
+    """The model at ``path`` as it was compiled: a bare graph under ``contract``."""
+    if not path.lower().endswith(".nir"):
+        return read_source(path)
+    if isinstance(contract.feedback, int):  # named beside what the graph itself may state
+        return read_source(path, contract, contract.feedback)
+    return read_source(path, contract)
+
+
+def _check(name: str, role: Role, run: Callable[[], Ran], trace: Trace) -> Checked:
     began = time.perf_counter()
     try:
         ran = run()
     except (BackendUnavailable, TargetLimit, Unsupported) as error:
-        return Checked(name, ROLES[name], absent=str(error))
+        return Checked(name, role, absent=str(error))
     layers = tuple(compare_traces(trace, ran.trace))
     seconds = {**ran.seconds, "total": time.perf_counter() - began}
-    return Checked(name, ROLES[name], layers, seconds=seconds, own=ran.own)
+    return Checked(name, role, layers, seconds=seconds, own=ran.own)
 
 
 def _golden(artifact: Artifact) -> Checked:

@@ -270,7 +270,10 @@ def test_changed_golden_vectors_are_refused_or_found_by_verify(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"events": np.zeros((8, 20, 7), np.uint8)}, "golden events of shape (8, 20, 7)"),
+        (
+            {"events": np.zeros((8, 20, 7), np.uint8)},
+            "golden events (8, 20, 7) for an input of shape (6,)",
+        ),
         ({"events": np.zeros((8, 19, 6), np.uint8)}, "not (8, 19, 5)"),
         ({"spikes": {"lif1": np.zeros((8, 20, 5), np.uint8)}}, "of other layers"),
         ({"float_spikes": {}}, "of other layers"),

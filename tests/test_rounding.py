@@ -38,11 +38,17 @@ def test_every_integer_is_its_float(bits: int) -> None:
     compiled = compile_model(MODEL, "loihi2", bits)
     found = rounded(compiled.source.program, artifact_of(compiled).program)
     assert [(r.node, r.register) for r in found] == [
-        *(("fc1", "weight"), ("lif1", "threshold"), ("lif1", "leak")),
-        *(("fc2", "weight"), ("lif2", "threshold"), ("lif2", "leak")),
+        (node, register)
+        for i in "12"
+        for node, register in (
+            (f"fc{i}", "weight"),
+            (f"lif{i}", "threshold"),
+            (f"lif{i}", "leak"),
+            (f"lif{i}", "current's leak"),
+        )
     ]
     assert all(r.faithful for r in found)
-    assert sum(r.values for r in found) == 200 * 128 + 128 * 10 + 4
+    assert sum(r.values for r in found) == 200 * 128 + 128 * 10 + 6
 
 
 def with_weight(program: Program, data: np.ndarray) -> Program:

@@ -26,8 +26,9 @@ def test_netx_is_loihi2_without_exponents() -> None:
     assert (netx.weights.exponent_low, netx.weights.exponent_high) == (0, 0)
     assert (netx.bias.exponent_low, netx.bias.exponent_high) == (6, 6)
     assert netx.weights.grids == loihi2.weights.grids
-    for same in ("passes", "time", "neurons", "threshold", "reset", "resources", "oracles"):
+    for same in ("passes", "time", "neurons", "threshold", "resources", "oracles"):
         assert getattr(netx, same) == getattr(loihi2, same)
+    assert (netx.reset.native, netx.reset.microcode) == (loihi2.reset.native, ())
 
 
 def test_tables_are_merged_key_by_key_and_nothing_else_is(tmp_path: Path) -> None:

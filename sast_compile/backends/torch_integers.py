@@ -16,6 +16,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from sast_compile.contract import ResetWhen
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.neuron import BitShift, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Consts, Neuron, Projection, lookup
@@ -62,7 +63,7 @@ class IntegerNeuron(nn.Module):
         reset = op.reset
         if not plain or op.is_float or len(op.synapses) > 1 or op.fire is None or reset is None:
             raise Unsupported("the torch integer model has no such neuron", where=name)
-        if op.fire.limit > 1 or reset.when != "after_fire" or reset.floor is not None:
+        if op.fire.limit > 1 or reset.floor is not None:
             raise Unsupported("the torch integer model has no such spike or reset", where=name)
 
     def forward(self, current: Tensor) -> Tensor:
@@ -70,14 +71,16 @@ class IntegerNeuron(nn.Module):
         whole = _whole(current, self.name)
         self.record = {key: [] for key in ("spikes", *(n for n, _ in self.op.named_states()))}
         u = v = torch.zeros_like(whole[:, 0])
+        spikes = torch.zeros_like(v, dtype=torch.bool)
         for a in whole.unbind(dim=1):
             drive = a
             if self.op.synapses:
                 drive = u = self._state(self.op.synapses[0], u, a)
                 self.record["u"].append(u)
-            v = self._state(self.op.voltage, v, drive)
+            v = self._reset(v, spikes, "before_decay")
+            v = self._state(self.op.voltage, v, drive, self._late(spikes))
             spikes = self._fires(v)
-            v = self._reset(v, spikes)
+            v = self._reset(v, spikes, "after_fire")
             self.record["v"].append(v)
             self.record["spikes"].append(spikes.to(torch.uint8))
         return torch.stack(self.record["spikes"], dim=1).double()
@@ -87,11 +90,11 @@ class IntegerNeuron(nn.Module):
         arrays = {key: torch.stack(values, dim=1).numpy() for key, values in self.record.items()}
         return Layer(arrays.pop("spikes"), arrays)
 
-    def _state(self, state: State, x: Tensor, drive: Tensor) -> Tensor:
+    def _state(self, state: State, x: Tensor, drive: Tensor, late: Tensor | int = 0) -> Tensor:
         bias = self.value(state.bias)
         exponent = state.bias_exponent
         bias = bias << exponent if exponent >= 0 else bias >> -exponent
-        x = self._decayed(state.decay, x) + self.value(state.gain) * drive + bias
+        x = self._decayed(state.decay, x) + self.value(state.gain) * drive + bias - late
         clamp = state.clamp
         assert clamp is not None
         span = clamp.high - clamp.low + 1
@@ -129,12 +132,26 @@ class IntegerNeuron(nn.Module):
         threshold = self.value(fire.threshold) * fire.unit
         return v.gt(threshold) if fire.compare == ">" else v.ge(threshold)
 
-    def _reset(self, v: Tensor, spikes: Tensor) -> Tensor:
+    def _reset(self, v: Tensor, spikes: Tensor, when: ResetWhen) -> Tensor:
+        """v after the reset that acts ``when``; of an emptied v no decay leaves anything."""
         reset = self.op.reset
         assert reset is not None
+        acts = reset.when
+        if reset.kind == "zero" and acts == "after_decay":
+            acts = "before_decay"
+        if acts != when:
+            return v
         if reset.kind == "zero":
             return v.masked_fill(spikes, 0)
         return v - self.value(reset.amount) * spikes
+
+    def _late(self, spikes: Tensor) -> Tensor | int:
+        """What the last step's spikes take from the decayed v."""
+        reset = self.op.reset
+        assert reset is not None
+        if (reset.kind, reset.when) != ("subtract", "after_decay"):
+            return 0
+        return self.value(reset.amount) * spikes
 
 
 def _put_weight(model: nn.Module, name: str, path: str, op: Projection, consts: Consts) -> None:

@@ -14,6 +14,7 @@ from sast_compile.cli import (
     bounds_verb,
     card_verb,
     compile_verb,
+    data_verb,
     gap_verb,
     look_verbs,
     run_verb,
@@ -61,6 +62,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "inspect": look_verbs.inspect,
     "targets": look_verbs.targets,
     "models": look_verbs.models,
+    "data": data_verb.data_,
     "setup-lava": setup_verbs.setup_lava_,
     "doctor": setup_verbs.doctor,
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -12,10 +14,13 @@ from sast_compile.catalog import model_names, shipped, target_names
 from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
 from sast_compile.cli.console import output, print_json, shown, table
 from sast_compile.contract import Contract
+from sast_compile.errors import CompileError
+from sast_compile.files import write_whole
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import print_program
-from sast_compile.target import load_target
+from sast_compile.report.support import ops_table, supported
+from sast_compile.target import Target, load_target
 
 Path_ = Annotated[str, typer.Argument(help="A .sast, .pt, .nir or .net file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
@@ -57,9 +62,22 @@ def _document(program: Program, contract: Contract, provenance: dict[str, Any]) 
     }
 
 
-def targets(as_json: Json = False) -> None:
+def targets(
+    ops: Annotated[
+        bool, typer.Option("--ops", help="What each chip does with every kind of NIR node.")
+    ] = False,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="A Markdown file to write the --ops table to.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """List the chips."""
     chips = [load_target(name) for name in target_names()]
+    if into is not None and not ops:
+        raise CompileError("--into needs --ops")
+    if ops:
+        _ops(chips, into, as_json)
+        return
     if as_json:
         print_json([msgspec.to_builtins(chip) for chip in chips])
         return
@@ -69,6 +87,32 @@ def targets(as_json: Json = False) -> None:
         resets, oracles = ", ".join(chip.reset.native), ", ".join(chip.oracles)
         rows.add_row(chip.name, chip.title, bits, resets, oracles, ", ".join(chip.evidence))
     output.print(rows)
+
+
+def _ops(chips: list[Target], into: Path | None, as_json: bool) -> None:
+    if as_json:
+        print_json({c.name: [asdict(found) for found in supported(c)] for c in chips})
+        return
+    text = ops_table(chips)
+    if into is None:
+        output.print(text, markup=False, soft_wrap=True)
+        return
+    write_whole(into, f"{OPS_HEAD}\n{text}".encode())
+    output.print(f"[bold green]wrote[/] {shown(str(into))}", soft_wrap=True)
+
+
+OPS_HEAD = """# What each target takes
+
+Written by `sast-compile targets --ops --into docs/targets.md`: a small graph of every kind,
+compiled for every target.
+
+- *exact*: lowered without a change of function; what is lost is the rounding of weights, leaks and
+  thresholds, which `sast-compile MODEL` measures. `verify` proves the integers on each back end.
+- *microcode*: the same, but the reset is not one of the chip's own neuron. Lava has no process for
+  it and runs one of ours, so Lava's check of that layer is not an independent one.
+- *approximate*: a register cannot hold what is wanted, as said below the table.
+- *refused*: with the reason below the table.
+"""
 
 
 def models(as_json: Json = False) -> None:

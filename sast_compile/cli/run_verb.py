@@ -132,20 +132,26 @@ def _document(
     net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...]
 ) -> dict[str, Any]:
     chosen = _decided(net, trace)
+    lists = {name: which.tolist() for name, which in chosen.items()}
     return {
         "level": net.level,
         "origin": data.origin,
         "samples": len(data.events),
-        "decisions": chosen.tolist(),
-        "correct": None if data.labels is None else int((chosen == data.labels).sum()),
+        "decisions": next(iter(lists.values())) if len(lists) == 1 else lists,
+        "correct": None if data.labels is None else _correct(chosen, data.labels),
         "spikes": {name: _spikes(net, trace, name) for name in trace.layers},
         "synops": [asdict(one) for one in operations],
     }
 
 
-def _decided(net: Runnable, trace: Trace) -> Array:
-    (name,) = net.program.outputs
-    return decisions(trace[name].spikes)
+def _decided(net: Runnable, trace: Trace) -> dict[str, Array]:
+    """The decision of every output, by its name."""
+    return {name: decisions(trace[name].spikes) for name in net.program.outputs}
+
+
+def _correct(chosen: dict[str, Array], labels: Array) -> int:
+    (which,) = chosen.values()  # a data set with labels has one output
+    return int((which == labels).sum())
 
 
 def _spikes(net: Runnable, trace: Trace, name: str) -> int | None:
@@ -168,11 +174,12 @@ def _print(net: Runnable, data: Samples, trace: Trace, operations: tuple[Operati
     _print_operations(operations, len(data.events))
     chosen = _decided(net, trace)
     if data.labels is None:
-        first = " ".join(map(str, chosen[:32])) + (" .." if len(chosen) > 32 else "")
-        output.print(f"decisions: {first}")
+        for name, which in chosen.items():
+            first = " ".join(map(str, which[:32])) + (" .." if len(which) > 32 else "")
+            output.print(f"decisions{'' if len(chosen) == 1 else f' of {shown(name)}'}: {first}")
         return
-    correct = int((chosen == data.labels).sum())
-    output.print(f"accuracy: {correct / len(chosen):.2%} ({correct}/{len(chosen)})")
+    correct, n = _correct(chosen, data.labels), len(data.labels)
+    output.print(f"accuracy: {correct / n:.2%} ({correct}/{n})")
 
 
 def _print_operations(operations: tuple[Operations, ...], samples: int) -> None:

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from sast_compile.catalog import model_names, shipped, suggestion
 from sast_compile.cli.console import PLAIN, errors, shown
 from sast_compile.errors import BackendUnavailable, BadFile
 
 if TYPE_CHECKING:
-    from sast_compile.training.loop import Epoch
+    from sast_compile.training.loop import Batch, Epoch
     from sast_compile.training.recipe import Recipe
 
-Report: TypeAlias = "Callable[[Epoch], None]"
+REDRAWN = 0.1  # seconds between two readings of the loss, which wait for a GPU
+
+
+class Watcher(NamedTuple):
+    """What a training calls: ``report`` after every epoch, ``watch`` after every batch."""
+
+    report: Callable[[Epoch], None]
+    watch: Callable[[Batch], None]
 
 
 def train_(
@@ -75,7 +77,7 @@ def train_(
     source = located(folder)
     out = out or (source if Path(folder).is_dir() else Path(folder))
     recipe = overruled(read_recipe(source / "recipe.toml")[0], seed, bits, target)
-    with _watched(recipe) as report:
+    with _watched(recipe) as watcher:
         provenance = train_folder(
             source,
             out=out,
@@ -85,7 +87,8 @@ def train_(
             target=target,
             device=device,
             fresh=fresh,
-            report=report,
+            report=watcher.report,
+            watch=watcher.watch,
         )
     _print(provenance, out)
 
@@ -100,25 +103,59 @@ def located(folder: str) -> Path:
 
 
 @contextmanager
-def _watched(recipe: Recipe) -> Iterator[Report]:
-    """What is called after every epoch: moves a bar on a terminal, prints a line elsewhere."""
+def _watched(recipe: Recipe) -> Iterator[Watcher]:
+    """A bar that every batch moves, under a line an epoch; without a terminal the lines alone."""
     if PLAIN or not errors.is_terminal:
-        yield lambda epoch: typer.echo(_line(epoch))
+        yield Watcher(lambda epoch: typer.echo(_line(epoch)), lambda batch: None)
         return
-    from sast_compile.training.stages import stages
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=None),
+               TimeRemainingColumn(compact=True))  # fmt: skip
+    # the time left comes from this many seconds: epochs are slow, and pause to be measured
+    with Progress(*columns, console=errors, expand=True, speed_estimate_period=600) as progress:
+        bar = _Bar(progress, recipe)
+        yield Watcher(bar.report, bar.watch)
 
-    plan = stages(recipe)
-    begins = {stage.name: sum(s.epochs for s in plan[:at]) for at, stage in enumerate(plan)}
-    columns = (SpinnerColumn(), TextColumn("epoch"), MofNCompleteColumn(), BarColumn(),
-               TimeRemainingColumn(), TextColumn("{task.description}"))  # fmt: skip
-    with Progress(*columns, console=errors) as progress:
-        task = progress.add_task("", total=sum(stage.epochs for stage in plan))
 
-        def move(epoch: Epoch) -> None:
-            done = begins[epoch.stage] + epoch.number
-            progress.update(task, completed=done, description=shown(_line(epoch)))
+class _Bar:
+    """How far a training is, in epochs; the share of one that runs is counted in batches."""
 
-        yield move
+    def __init__(self, progress: Progress, recipe: Recipe) -> None:
+        from sast_compile.training.stages import stages
+
+        plan = stages(recipe)
+        self._begins = {x.name: sum(s.epochs for s in plan[:at]) for at, x in enumerate(plan)}
+        self._epochs = {stage.name: stage.epochs for stage in plan}
+        self._progress, self._total = progress, sum(self._epochs.values())
+        self._task = progress.add_task("reading the data", total=self._total)
+        self._last: Epoch | None = None
+        self._drawn: float | None = None
+
+    def watch(self, batch: Batch) -> None:
+        """Moves the bar; a training that was taken up begins where it was."""
+        # one part more than batches: the measuring behind them
+        share = batch.number / (batch.batches + 1)
+        at = self._begins[batch.stage] + batch.epoch - 1 + share
+        if self._drawn is None:
+            self._progress.reset(self._task, total=self._total, completed=at)  # type: ignore[arg-type]
+        now = time.monotonic()
+        if self._drawn is None or now - self._drawn >= REDRAWN or batch.number == batch.batches:
+            self._drawn = now
+            text = _moment(batch, self._epochs[batch.stage], self._last)
+            self._progress.update(self._task, completed=at, description=text)
+
+    def report(self, epoch: Epoch) -> None:
+        """Leaves the epoch's line above the bar."""
+        self._last = epoch
+        self._progress.update(self._task, completed=self._begins[epoch.stage] + epoch.number)
+        self._progress.console.print(shown(_line(epoch)), soft_wrap=True)
+
+
+def _moment(batch: Batch, epochs: int, last: Epoch | None) -> str:
+    """Stage, epoch and loss so far, and what validation said last."""
+    text = f"{batch.stage} {batch.epoch}/{epochs}  loss {batch.loss:.4f}"
+    if last is None:
+        return text
+    return f"{text}  surrogate {last.surrogate:.2%}  hard {last.hard:.2%}"
 
 
 def _line(epoch: Epoch) -> str:
@@ -138,4 +175,8 @@ def _print(provenance: dict[str, Any], out: Path) -> None:
             f"{name:10}  surrogate {level['surrogate']:.2%}  hard {level['hard']:.2%}  "
             f"{snapped}n = {level['n']}"
         )
+    if find_spec("matplotlib") is None:
+        typer.echo("no curve.png: matplotlib is not installed (pip install sast-compile[train])")
+        typer.echo(f"written: model.pt, model.nir in {shown(str(out))}")
+        return
     typer.echo(f"written: model.pt, model.nir, curve.png in {shown(str(out))}")

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import UnsetType
 
 from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.cli.console import errors, output, print_json, shown, table, working
 from sast_compile.compare import Compared, Difference
 from sast_compile.diagnose import Seen, inputs_seen
 from sast_compile.errors import CompileError
+from sast_compile.ir.events import busiest
 from sast_compile.verification import Checked, Verdict, Verification, verify
 
 SHOWN_INPUTS = 12
@@ -44,7 +46,8 @@ def verify_(
 ) -> None:
     """Compare every back end with the reference interpreter: spikes, u and v, value by value.
 
-    Exit code 0 only if nothing differs, every layer fired and an independent oracle (Lava) ran.
+    Exit code 0 only if nothing differs, every layer fired and an independent oracle ran: Lava, or
+    the torch integer model for a target that no vendor simulates.
     """
     path = sast or newest()
     if sast is None and not as_json:
@@ -59,6 +62,8 @@ def verify_(
         print_json(_document(path, result))
     else:
         _print(result)
+        _print_event_rate(result, artifact.provenance.event_rate)
+        _print_verdict(result)
     raise typer.Exit(result.verdict.value)
 
 
@@ -87,7 +92,19 @@ def _print(result: Verification) -> None:
     _print_rounding(result)
     _print_tallies(result)
     _print_drift(result)
-    _print_verdict(result)
+
+
+def _print_event_rate(result: Verification, stated: float | UnsetType) -> None:
+    """Whether the samples are as sparse as the proof of no overflow supposes."""
+    if isinstance(stated, UnsetType):
+        return
+    found = busiest(result.program, result.samples.events)
+    text = (
+        f"event rate: at most {found:.4g} of an input's elements are active in one step of these "
+        f"samples; overflow is excluded up to {stated:.4g}"
+    )
+    style = "[bold yellow]beyond what was stated:[/] " if found > stated else ""
+    output.print(style + text, soft_wrap=True)
 
 
 def _print_layers(result: Verification) -> None:
@@ -188,7 +205,11 @@ def _print_drift(result: Verification) -> None:
 def _print_verdict(result: Verification) -> None:
     match result.verdict:
         case Verdict.PROVEN:
-            output.print("[bold green]proven:[/] identical in every spike, u and v")
+            ran = [BACKENDS[c.backend] for c in result.checked if c.role == "oracle" and c.layers]
+            output.print(
+                "[bold green]proven:[/] identical in every spike, u and v "
+                f"(independent: {', '.join(ran)})"
+            )
         case Verdict.DIFFERENT:
             output.print("[bold red]different:[/] see above")
         case Verdict.UNPROVEN:

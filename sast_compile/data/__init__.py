@@ -6,7 +6,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from sast_compile.contract import Encoding
 from sast_compile.data import digits, nmnist_sim, recordings
@@ -14,24 +14,30 @@ from sast_compile.data.digits import SplitName
 from sast_compile.data.events import Split
 from sast_compile.errors import CompileError
 
-__all__ = ["Dataset", "Split", "SplitName", "dataset", "dataset_names", "load_dataset"]
+__all__ = ["SPLITS", "Dataset", "Split", "SplitName", "dataset", "dataset_names", "load_dataset"]
 
-_SPLITS = ("train", "validation", "test")
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class Dataset(NamedTuple):
-    """A data set: how to load a split, how events became tensors, and the time step in seconds."""
+    """A data set: how to load a split, how events became tensors, and the time step in seconds.
+
+    ``credit`` names who recorded the events, and their licence where it asks for that.
+    """
 
     load: Callable[[SplitName], Split]
     encoding: Encoding
     dt: float
     simulated: bool
+    credit: str | None = None
 
 
 def _recorded(
-    load: Callable[[Path | None, SplitName], Split], dt: float
+    load: Callable[[Path | None, SplitName], Split], dt: float, credit: str
 ) -> Callable[[Path | None], Dataset]:
-    return lambda folder: Dataset(partial(load, folder), recordings.ENCODING, dt, simulated=False)
+    return lambda folder: Dataset(
+        partial(load, folder), recordings.ENCODING, dt, simulated=False, credit=credit
+    )
 
 
 def _simulated(
@@ -43,9 +49,13 @@ def _simulated(
 _DATASETS = {
     "digits": _simulated(digits.load, digits.ENCODING, digits.STEP_SECONDS),
     "nmnist-sim": _simulated(nmnist_sim.load, nmnist_sim.ENCODING, nmnist_sim.STEP_SECONDS),
-    "nmnist-1k": _recorded(recordings.load_nmnist_1k, recordings.NMNIST_STEP),
-    "nmnist": _recorded(recordings.load_nmnist, recordings.NMNIST_STEP),
-    "dvs-gesture": _recorded(recordings.load_dvs_gesture, recordings.GESTURE_STEP),
+    "nmnist-1k": _recorded(
+        recordings.load_nmnist_1k, recordings.NMNIST_STEP, recordings.NMNIST_CREDIT
+    ),
+    "nmnist": _recorded(recordings.load_nmnist, recordings.NMNIST_STEP, recordings.NMNIST_CREDIT),
+    "dvs-gesture": _recorded(
+        recordings.load_dvs_gesture, recordings.GESTURE_STEP, recordings.GESTURE_CREDIT
+    ),
 }
 
 
@@ -68,9 +78,9 @@ def dataset(name: str, folder: Path | None = None) -> Dataset:
 def load_dataset(name: str, split: str, folder: Path | None = None) -> Split:
     """One split of a data set; raises CompileError if either name is unknown."""
     found = dataset(name, folder)
-    if split not in _SPLITS:
-        raise _unknown("split", split, _SPLITS)
-    return found.load(cast(SplitName, split))
+    if split not in SPLITS:
+        raise _unknown("split", split, SPLITS)
+    return found.load(split)
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> CompileError:

@@ -26,6 +26,8 @@ ENCODING = Encoding(steps=20, axes="PYX", values="binary", bin="recording / 20")
 NMNIST_SHAPE, GESTURE_SHAPE = (2, 34, 34), (2, 32, 32)
 NMNIST_STEP = 0.308 / 20  # seconds; the recordings' median length
 GESTURE_STEP = 6.0 / 20  # seconds; a gesture lasts about 6 s
+NMNIST_CREDIT = "N-MNIST: Orchard, Jayawant, Cohen, Thakor 2015, CC BY-SA 4.0"
+GESTURE_CREDIT = "DVS Gesture: Amir et al. 2017"
 SHRINK = 4  # 128 pixels to 32
 HELD_OUT = 5000  # of N-MNIST's 60,000 training recordings, for validation
 PARTS = {"train": slice(0, 700), "validation": slice(700, 800), "test": slice(800, 1000)}

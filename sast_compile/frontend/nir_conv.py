@@ -1,58 +1,91 @@
-"""NIR's Conv2d as the program's: stride, padding, dilation and groups as integers."""
+"""NIR's convolutions and pools as the program's: stride, padding and dilation as integers."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from sast_compile.errors import BadFile, Unsupported
+from sast_compile.frontend.numbers import Floats
 from sast_compile.ir.conv import Conv2d
 from sast_compile.ir.neuron import Ref
+from sast_compile.ir.pool import SumPool2d
+
+Pads: TypeAlias = tuple[tuple[int, int], ...]  # by axis: (before, after)
 
 
-def conv2d(name: str, node: Any, weight: tuple[int, ...]) -> Conv2d:
-    """The op of ``node``, whose weight has the shape ``weight``; BadFile naming what is no number.
+def conv2d(name: str, node: Any, weight: Floats) -> tuple[Conv2d, Floats]:
+    """The op of a Conv2d and its kernel; BadFile naming what is no number.
 
     ``same`` pads as torch does: of an odd number, the greater part after.
     """
-    if len(weight) != 4:
-        raise BadFile(f"a kernel of shape {weight} is none of a Conv2d", where=name)
-    stride, dilation = (_pair(name, key, getattr(node, key), 1) for key in ("stride", "dilation"))
+    stride, padding, dilation = _geometry(name, node, weight, axes=2)
+    return _op(node, stride, padding, dilation), weight
+
+
+def conv1d(name: str, node: Any, weight: Floats) -> tuple[Conv2d, Floats]:
+    """A Conv1d as the convolution of one row, and its kernel (O, I, 1, K)."""
+    (stride,), (padding,), (dilation,) = _geometry(name, node, weight, axes=1)
+    op = _op(node, (1, stride), ((0, 0), padding), (1, dilation))
+    return op, weight[:, :, None]
+
+
+def pool2d(name: str, node: Any) -> SumPool2d:
+    """The sums of a SumPool2d or AvgPool2d."""
+    kernel = _numbers(name, "kernel_size", node.kernel_size, 1, 2)
+    stride = _numbers(name, "stride", node.stride, 1, 2)
+    padding = _numbers(name, "padding", node.padding, 0, 2)
+    if any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
+        raise BadFile(f"padding {padding} exceeds half the kernel {kernel}", where=name)
+    (rows, columns), (down, right), (y, x) = kernel, stride, padding
+    return SumPool2d(kernel=(rows, columns), stride=(down, right), padding=((y, y), (x, x)))
+
+
+def _op(node: Any, stride: Sequence[int], padding: Pads, dilation: Sequence[int]) -> Conv2d:
+    (top, left), (rows, columns) = stride, dilation
     return Conv2d(
-        weight=Ref(f"{name}.weight"),
-        stride=stride,
-        padding=_padding(name, node.padding, weight, stride, dilation),
-        dilation=dilation,
+        weight=Ref(""),
+        stride=(top, left),
+        padding=(padding[0], padding[1]),
+        dilation=(rows, columns),
         groups=int(node.groups),
     )
 
 
+def _geometry(
+    name: str, node: Any, weight: Floats, axes: int
+) -> tuple[tuple[int, ...], Pads, tuple[int, ...]]:
+    if weight.ndim != 2 + axes:
+        raise BadFile(f"a kernel of shape {weight.shape} is none of a Conv{axes}d", where=name)
+    stride = _numbers(name, "stride", node.stride, 1, axes)
+    dilation = _numbers(name, "dilation", node.dilation, 1, axes)
+    return stride, _padding(name, node.padding, weight, stride, dilation), dilation
+
+
 def _padding(
-    name: str,
-    given: Any,
-    weight: tuple[int, ...],
-    stride: tuple[int, int],
-    dilation: tuple[int, int],
-) -> tuple[tuple[int, int], tuple[int, int]]:
+    name: str, given: Any, weight: Floats, stride: tuple[int, ...], dilation: tuple[int, ...]
+) -> Pads:
     if isinstance(given, (str, bytes)):
         word = given.decode() if isinstance(given, bytes) else given
         if word == "valid":
-            return (0, 0), (0, 0)
-        if word != "same" or stride != (1, 1):
+            return ((0, 0),) * len(stride)
+        if word != "same" or set(stride) != {1}:
             raise Unsupported(
-                f"padding {word!r} with stride {stride} is not supported", where=name,
+                f"padding {word!r} with stride {stride} is not supported",
+                where=name,
                 hint="'valid', 'same' with stride 1, or numbers",
-            )  # fmt: skip
-        both = [d * (n - 1) for d, n in zip(dilation, weight[2:], strict=True)]
-        rows, columns = ((n // 2, n - n // 2) for n in both)
-        return rows, columns
-    y, x = _pair(name, "padding", given, 0)
-    return (y, y), (x, x)
+            )
+        both = [d * (n - 1) for d, n in zip(dilation, weight.shape[2:], strict=True)]
+        return tuple((n // 2, n - n // 2) for n in both)
+    return tuple((n, n) for n in _numbers(name, "padding", given, 0, len(stride)))
 
 
-def _pair(name: str, key: str, given: Any, least: int) -> tuple[int, int]:
-    numbers = np.broadcast_to(np.asarray(given), (2,)) if np.size(given) in (1, 2) else None
+def _numbers(name: str, key: str, given: Any, least: int, count: int) -> tuple[int, ...]:
+    fits = np.size(given) in (1, count) and np.asarray(given).dtype.kind in "iuf"
+    numbers = np.broadcast_to(np.asarray(given).ravel(), (count,)) if fits else None
     if numbers is None or (numbers != np.floor(numbers)).any() or (numbers < least).any():
-        raise BadFile(f"{key} = {given} is no whole number >= {least}, or two", where=name)
-    return int(numbers[0]), int(numbers[1])
+        several = "" if count == 1 else f", or {'two' if count == 2 else count}"
+        raise BadFile(f"{key} = {given} is no whole number >= {least}{several}", where=name)
+    return tuple(int(n) for n in numbers)

@@ -12,17 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nir
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.netx_to_ir import parse_net
-from sast_compile.frontend.nir_to_ir import (
-    missing_contract,
-    parse_nir,
-    stated_contract,
-    to_program,
-)
+from sast_compile.frontend.nir_file import missing_contract, parse_nir, stated_contract
+from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.ir.program import Program
 
 if TYPE_CHECKING:
@@ -51,8 +49,15 @@ class Source:
         return self.graph is not None
 
 
-def read_source(path: str | os.PathLike[str], contract: Contract | None = None) -> Source:
+def read_source(
+    path: str | os.PathLike[str],
+    contract: Contract | None = None,
+    feedback: int | None = None,
+) -> Source:
     """The model at ``path``; ``contract`` is for graphs that carry none.
+
+    ``feedback`` makes the loops of a `.nir` look back so many steps: another function, for chips
+    that need the time.
 
     Raises BadFile for anything but a model, ContractMissing if no contract is stated, and
     BackendUnavailable for a `.pt` where torch is not installed.
@@ -60,17 +65,23 @@ def read_source(path: str | os.PathLike[str], contract: Contract | None = None) 
     readers = {
         ".pt": _from_checkpoint,
         ".pth": _from_checkpoint,
-        ".nir": _from_nir,
         ".net": _from_net,
     }
     suffix = Path(path).suffix.lower()
-    if suffix not in readers:
+    if suffix not in (*readers, ".nir"):
         compiled = "it is compiled already: verify, run and inspect take it"
         raise BadFile(
             f"a model ends in .pt, .nir or .net, not in {suffix!r}",
             where=str(path),
             hint=compiled if suffix == ".sast" else None,
         )
+    if feedback is not None and suffix != ".nir":
+        raise BadFile(
+            f"--feedback {feedback} is for .nir graphs: the loops of other models look back 1 step",
+            where=str(path),
+        )
+    if suffix == ".nir":
+        return _from_nir(str(path), contract, feedback)
     return readers[suffix](str(path), contract)
 
 
@@ -101,17 +112,24 @@ def _from_checkpoint(path: str, contract: Contract | None) -> Source:
     )
 
 
-def _from_nir(path: str, contract: Contract | None) -> Source:
+def _from_nir(path: str, contract: Contract | None, feedback: int | None) -> Source:
     data = read_whole(path)
     graph = parse_nir(data, path)
     stated = stated_contract(graph, path)
-    if contract is not None and stated is not None and contract != stated:
+    if contract is not None and stated is not None and _plain(contract) != _plain(stated):
         raise BadFile("the file states its own contract, and --contract names another", where=path)
     used = stated or contract
     if used is None:
         raise missing_contract(path)
+    if feedback is not None:
+        used = replace(used, feedback=feedback)
     program = to_program(graph, used, program_name(path))
     return Source(portable(path), sha256(data), graph, used, program, None, None)
+
+
+def _plain(contract: Contract) -> Contract:
+    """The contract but for what a user may add to a file's own."""
+    return replace(contract, feedback=UNSET)
 
 
 def _from_net(path: str, contract: Contract | None) -> Source:

@@ -2,6 +2,7 @@
 
 Layout is channels, rows, columns (CYX). As in torch and NIR the kernel is not flipped
 (cross-correlation): ``y[o, r, c] = sum_{i,j,k} W[o, i, j, k] x[i, s r + d j - p, s c + d k - p]``.
+An input (C, X) is one row, and so is its result: a one-dimensional convolution.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class Conv2d(Record, frozen=True, kw_only=True, tag="conv2d"):
 
     def result(self, consts: Consts, x: TensorType) -> TensorType:
         weight = lookup(self.weight, consts)
-        shape = geometry(self, x.shape, weight.type.shape)
+        output = like_input(geometry(self, x.shape, weight.type.shape).output, x.shape)
         if isinstance(x.scale, tuple):
             raise TypeMismatch("the input of a projection has one scale per channel")
         scale = times(times(weight.type.scale, x.scale), 2.0**-self.exponent)
         if isinstance(weight.type.element, Float) or isinstance(x.element, Float):
-            return TensorType(shape.output, Float(), scale)
+            return TensorType(output, Float(), scale)
         ends = (shifted(e, self.exponent) for e in sum_bounds(weight, x.element))
-        return TensorType(shape.output, int_holding(*ends), scale)
+        return TensorType(output, int_holding(*ends), scale)
 
 
 class Geometry(NamedTuple):
@@ -55,6 +56,8 @@ class Geometry(NamedTuple):
 
 def geometry(op: Conv2d, x: tuple[int, ...], weight: tuple[int, ...]) -> Geometry:
     """The geometry of ``op`` on an input of shape ``x``; TypeMismatch saying what does not fit."""
+    if len(x) == 2:
+        x = (x[0], 1, x[1])
     if len(x) != 3 or len(weight) != 4:
         raise TypeMismatch(f"a convolution of weight {weight} does not fit an input {x}: (C, Y, X)")
     outputs, per_group = weight[:2]
@@ -71,6 +74,15 @@ def geometry(op: Conv2d, x: tuple[int, ...], weight: tuple[int, ...]) -> Geometr
     return Geometry(
         (x[0], x[1], x[2]), (outputs, per_group, weight[2], weight[3]), (outputs, rows, columns)
     )
+
+
+def like_input(output: tuple[int, int, int], x: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape ``output``, without its rows if the input ``x`` has none; they must then be one."""
+    if len(x) == 3:
+        return output
+    if output[1] != 1:
+        raise TypeMismatch(f"a kernel or padding makes {output[1]} rows of an input {x} of one")
+    return output[0], output[2]
 
 
 class Synapses(NamedTuple):
@@ -110,7 +122,9 @@ def _matmul(a: npt.NDArray[Any], w: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def convolve(
     op: Conv2d, x: npt.NDArray[Any], weight: npt.NDArray[Any], product: Product = _matmul
 ) -> npt.NDArray[Any]:
-    """The convolution of ``x`` (samples, C, Y, X); ``product(a, w)`` is ``a @ w.T``."""
+    """The convolution of ``x`` (samples, C[, Y], X); ``product(a, w)`` is ``a @ w.T``."""
+    if x.ndim == 3:
+        return convolve(op, x[:, :, None], weight, product)[:, :, 0]
     padded = np.pad(x, ((0, 0), (0, 0), *op.padding))
     spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
     windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))

@@ -1,4 +1,9 @@
-"""Events on their way into a program: checked against its inputs, for every back end alike."""
+"""Events on their way into a program: checked against its inputs, for every back end alike.
+
+The events of a program with one input are an array (samples, steps, *shape). Those of several are
+a structured array (samples, steps) with one field, of an input's shape, for each: so samples and
+steps can be counted and cut alike.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,7 @@ def input_batch(program: Program, events: Events) -> dict[str, Array]:
 
     Raises CompileError naming the input if shape, range or kind of number do not fit.
     """
-    given = events if isinstance(events, Mapping) else dict.fromkeys(program.inputs, events)
+    given = by_input(program, events)
     if set(given) != set(program.inputs):
         raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
     batch = {name: _checked(program, name, np.asarray(data)) for name, data in given.items()}
@@ -28,6 +33,42 @@ def input_batch(program: Program, events: Events) -> dict[str, Array]:
     if len(set(sizes.values())) > 1:
         raise CompileError(f"the inputs differ in samples or steps: {sizes}")
     return batch
+
+
+def by_input(program: Program, events: Events) -> dict[str, npt.ArrayLike]:
+    """The events of each input; one array without fields serves them all."""
+    if isinstance(events, Mapping):
+        return dict(events)
+    names = np.asarray(events).dtype.names
+    if names is None:
+        return dict.fromkeys(program.inputs, events)
+    return {name: np.asarray(events)[name] for name in names}
+
+
+def busiest(program: Program, events: Events) -> float:
+    """The largest share of an input's elements that is other than 0 in one step of one sample."""
+    batch = input_batch(program, events)
+    return max(
+        float((data != 0).reshape(*data.shape[:2], -1).mean(axis=2).max())
+        for data in batch.values()
+    )
+
+
+def together(events: Mapping[str, Array]) -> Array:
+    """The events of one input as they are, of several as one structured array.
+
+    Raises CompileError if the inputs differ in samples or steps.
+    """
+    if len(events) == 1:
+        return next(iter(events.values()))
+    sizes = {name: data.shape[:2] for name, data in events.items()}
+    if len(set(sizes.values())) != 1:
+        raise CompileError(f"the inputs differ in samples or steps: {sizes}")
+    fields = [(name, data.dtype, data.shape[2:]) for name, data in events.items()]
+    joined = np.zeros(next(iter(sizes.values())), np.dtype(fields))
+    for name, data in events.items():
+        joined[name] = data
+    return joined
 
 
 def _checked(program: Program, name: str, data: Array) -> Array:

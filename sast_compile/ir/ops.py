@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 from sast_compile.errors import TypeMismatch
@@ -9,10 +10,12 @@ from sast_compile.ir.consts import Consts, lookup, row_bounds, shifted, sum_boun
 from sast_compile.ir.conv import Conv2d
 from sast_compile.ir.neuron import (
     Exponent,
+    Natural,
     Positive,
     Record,
     Ref,
 )
+from sast_compile.ir.pool import SumPool2d
 from sast_compile.ir.population import Neuron
 from sast_compile.ir.types import (
     Const,
@@ -37,12 +40,34 @@ class Input(Record, frozen=True, kw_only=True, tag="input"):
 
 
 class Flatten(Record, frozen=True, kw_only=True, tag="flatten"):
-    """The elements in C order: the last axis (x of ``PYX``) runs fastest."""
+    """Axes ``first`` to ``last`` as one, in C order: the last axis (x of ``PYX``) runs fastest."""
+
+    first: Natural = 0
+    last: int = -1
 
     def result(self, consts: Consts, x: TensorType) -> TensorType:
         if isinstance(x.scale, tuple):
             raise TypeMismatch("cannot flatten a tensor with one scale per channel")
-        return TensorType((x.size,), x.element, x.scale)
+        last = self.last + len(x.shape) * (self.last < 0)
+        if not self.first <= last < len(x.shape):
+            raise TypeMismatch(f"axes {self.first} to {self.last} do not fit a shape {x.shape}")
+        middle = math.prod(x.shape[self.first : last + 1])
+        shape = (*x.shape[: self.first], middle, *x.shape[last + 1 :])
+        return TensorType(shape, x.element, x.scale)
+
+
+class Scale(Record, frozen=True, kw_only=True, tag="scale"):
+    """Every element times its own factor, in floats: ``y = factor x``; factor is shaped like x."""
+
+    factor: Ref
+
+    def result(self, consts: Consts, x: TensorType) -> TensorType:
+        factor = lookup(self.factor, consts)
+        if factor.type.shape != x.shape:
+            raise TypeMismatch(f"factor @{self.factor.name} {factor.type} does not fit {x}")
+        if not isinstance(factor.type.element, Float) or factor.type.scale != 1:
+            raise TypeMismatch("a factor is a float: in integers it is a part of the weights")
+        return TensorType(x.shape, Float(), x.scale)
 
 
 class Dense(Record, frozen=True, kw_only=True, tag="dense"):
@@ -116,7 +141,8 @@ class Join(Record, frozen=True, kw_only=True, tag="join"):
         return TensorType((sum(x.shape[0] for x in xs), *xs[0].shape[1:]), element, xs[0].scale)
 
 
-Op: TypeAlias = Input | Flatten | Dense | Conv2d | Terms | Add | Join | Neuron
+Linear: TypeAlias = Flatten | Scale | SumPool2d | Dense | Conv2d  # of one input, without a state
+Op: TypeAlias = Input | Flatten | Scale | SumPool2d | Dense | Conv2d | Terms | Add | Join | Neuron
 Projection: TypeAlias = Dense | Conv2d  # what has a weight and an exponent, and takes a chip's step
 
 
@@ -147,9 +173,12 @@ __all__ = [
     "Flatten",
     "Input",
     "Join",
+    "Linear",
     "Neuron",
     "Op",
     "Projection",
+    "Scale",
+    "SumPool2d",
     "Terms",
     "lookup",
     "row_bounds",

@@ -7,11 +7,13 @@ from sast_compile.passes.fold_thresholds import fold_thresholds
 from sast_compile.passes.lower_resets import lower_resets
 from sast_compile.passes.lowered import Lowered, Note, Options, Pass
 from sast_compile.passes.quantize_weights import quantize_weights
+from sast_compile.passes.share_thresholds import share_thresholds
 from sast_compile.passes.snap_decays import snap_decays
 
 PASSES: dict[str, Pass] = {
     "fold_scales": fold_scales,
     "lower_resets": lower_resets,
+    "share_thresholds": share_thresholds,
     "quantize_weights": quantize_weights,
     "snap_decays": snap_decays,
     "fold_thresholds": fold_thresholds,

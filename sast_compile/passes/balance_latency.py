@@ -54,10 +54,22 @@ def _starts(program: Program, latency: int) -> dict[str, int]:
         if not changed:
             return starts
     raise Unsupported(
-        f"a loop has more projections than steps of delay; each takes {latency} on the chip",
+        f"a loop ({', '.join(_in_loops(program))}) has more projections than steps of delay; each "
+        f"takes {latency} on the chip",
         where=program.name,
-        hint="give the loop a delay of as many steps as it has projections",
+        hint="a Delay in the loop, or --feedback with as many steps as it has projections: both "
+        "compute another function than a loop that looks back one step",
     )
+
+
+def _in_loops(program: Program) -> list[str]:
+    """The populations that drive themselves, directly or through others."""
+    reached = {name: {e.node for e in node.inputs} for name, node in program.by_name.items()}
+    for middle in program.by_name:
+        for name, sources in reached.items():
+            if middle in sources:
+                reached[name] = sources | reached[middle]
+    return [name for name in program.neurons if name in reached[name]]
 
 
 def _retimed(node: Node, starts: dict[str, int]) -> Node:

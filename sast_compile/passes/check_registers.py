@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sast_compile.errors import TargetLimit
-from sast_compile.ir.neuron import MulShift, Ref
+from sast_compile.ir.neuron import MulShift, Param
 from sast_compile.ir.ops import Neuron, Projection
+from sast_compile.ir.population import ends
 from sast_compile.ir.program import Program
 from sast_compile.ir.ranges import Reach, reaches
 from sast_compile.ir.types import Float
@@ -20,13 +19,14 @@ def check_registers(program: Program, target: Target, options: Options) -> Lower
     for node in program.nodes:
         if isinstance(node.op, Projection):
             _check_weights(program, node.name, node.op, target)
-    found = reaches(program, options.steps)
+    found = reaches(program, options.steps, options.event_rate)
     for name, neuron in program.neurons.items():
         if neuron.is_float:
             raise TargetLimit("is still a float neuron", where=name)
         _check_neuron(program, name, neuron, target)
         _check_current(name, found[name], target)
-    return Lowered(program, tuple(_note(n, op, found[n]) for n, op in program.neurons.items()))
+    notes = (_note(n, op, found[n], options) for n, op in program.neurons.items())
+    return Lowered(program, tuple(notes))
 
 
 def _check_weights(program: Program, name: str, op: Projection, target: Target) -> None:
@@ -42,17 +42,19 @@ def _check_weights(program: Program, name: str, op: Projection, target: Target) 
 
 
 def _check_neuron(program: Program, name: str, op: Neuron, target: Target) -> None:
-    assert op.fire is not None
-    _within(name, "threshold", op.fire.threshold, target.threshold.low, target.threshold.high)
+    def within(what: str, param: Param, low: int, high: int) -> None:
+        for value in ends(param, program.consts):
+            _within(name, what, value, low, high)
+
+    if op.fire is not None:
+        within("threshold", op.fire.threshold, target.threshold.low, target.threshold.high)
     registers = [*(target.neurons.synapse for _ in op.synapses), target.neurons.voltage]
     for (key, state), register in zip(op.named_states(), registers, strict=True):
         if register is not None and isinstance(state.decay, MulShift):
             low, high = register.decay.low, register.decay.high
-            _within(name, f"{key} decay", state.decay.decay, low, high)
-    bias, high = op.voltage.bias, (1 << (target.bias.mantissa_bits - 1)) - 1
-    data = program.consts[bias.name].data if isinstance(bias, Ref) else np.asarray(bias)
-    for value in (data.min().item(), data.max().item()):
-        _within(name, "bias mantissa", value, -high - 1, high)
+            within(f"{key} decay", state.decay.decay, low, high)
+    largest = (1 << (target.bias.mantissa_bits - 1)) - 1
+    within("bias mantissa", op.voltage.bias, -largest - 1, largest)
     exponents = target.bias.exponent_low, target.bias.exponent_high
     _within(name, "bias exponent", op.voltage.bias_exponent, *exponents)
 
@@ -64,9 +66,7 @@ def _check_current(name: str, reach: Reach, target: Target) -> None:
         _within(name, "summed current", current.most, -limit, limit)
 
 
-def _within(name: str, what: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, (int, float)):
-        raise TargetLimit(f"{what} differs between neurons, which is not supported yet", where=name)
+def _within(name: str, what: str, value: float, low: int, high: int) -> None:
     if not low <= value <= high:
         raise TargetLimit(
             f"{what} {value:.12g} lies outside {low}..{high}",
@@ -75,8 +75,8 @@ def _within(name: str, what: str, value: object, low: int, high: int) -> None:
         )
 
 
-def _note(name: str, op: Neuron, reach: Reach) -> Note:
+def _note(name: str, op: Neuron, reach: Reach, options: Options) -> Note:
     spans = [f"{s} in [{r.least + 0:.0f}, {r.most + 0:.0f}]" for s, r in reach.states.items()]
     clamped = reach.may_clamp(op)
-    verdict = f"{', '.join(clamped)} may be clamped" if clamped else "proven for every input"
+    verdict = f"{', '.join(clamped)} may be clamped" if clamped else f"proven for {options.inputs}"
     return Note(name, f"{'; '.join(spans)}: {verdict}", {"proven": float(not clamped)})

@@ -1,45 +1,87 @@
-"""Leaks on the grid of the chip's decay register."""
+"""Leaks on the grid of the chip's decay registers."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 from msgspec.structs import replace
 
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.neuron import Factor, Ref
+from sast_compile.ir.neuron import Factor, Ref, State
 from sast_compile.ir.ops import Op
 from sast_compile.ir.program import Program
+from sast_compile.ir.types import Const
+from sast_compile.passes.feeders import Floats
 from sast_compile.passes.lowered import Lowered, Note, Options
-from sast_compile.target import DecayRegister, Target
+from sast_compile.target import DecayRegister, Register, Target
 
 
 def snap_decays(program: Program, target: Target, options: Options) -> Lowered:
-    """Every leak factor is one that the register holds, the nearest to what was wanted."""
+    """Every leak factor is one that the register holds, the nearest to what was wanted.
+
+    So are the factors of synaptic currents. Neurons may have one each.
+    """
     ops: dict[str, Op] = {}
+    consts: dict[str, Const] = {}
     notes: list[Note] = []
     for name, neuron in program.neurons.items():
-        decay = neuron.voltage.decay
-        if not isinstance(decay, Factor):
+        if not neuron.is_float:
             continue
-        if isinstance(decay.alpha, Ref):
-            raise Unsupported(
-                f"one leak per neuron is not supported yet; {target.name} shares it per "
-                f"{target.neurons.scope}",
-                where=name,
-            )
-        wanted = float(decay.alpha)
-        register = register_for(wanted, target.neurons.voltage.decay)
-        got = factor_of(register, target.neurons.voltage.decay)
-        ops[name] = replace(neuron, voltage=replace(neuron.voltage, decay=Factor(alpha=got)))
-        notes.append(_note(name, wanted, got, register))
-    return Lowered(program.with_ops(ops), tuple(notes))
+        states = []
+        for key, state in neuron.named_states():
+            register = target.neurons.voltage if key == "v" else _synapse(target, name)
+            state, note = _snapped(program, name, key, state, register.decay, consts)
+            states.append(state)
+            notes += note
+        *synapses, voltage = states
+        ops[name] = replace(neuron, synapses=tuple(synapses), voltage=voltage)
+    return Lowered(program.with_ops(ops, consts), tuple(notes))
+
+
+def _synapse(target: Target, name: str) -> Register:
+    if target.neurons.synapse is None:
+        raise Unsupported(
+            f"has a synaptic current that lasts, and {target.name} has no state for one",
+            where=name,
+            hint="a neuron without one (LIF, IF), or another target",
+        )
+    return target.neurons.synapse
+
+
+def _snapped(
+    program: Program,
+    name: str,
+    key: str,
+    state: State,
+    decay: DecayRegister,
+    consts: dict[str, Const],
+) -> tuple[State, list[Note]]:
+    """The state with a factor that ``decay`` holds, and what that changed."""
+    if not isinstance(state.decay, Factor):
+        return state, []
+    alpha = state.decay.alpha
+    if not isinstance(alpha, Ref):
+        register = register_for(float(alpha), decay)
+        got = factor_of(register, decay)
+        note = _note(name, key, float(alpha), got, register)
+        return replace(state, decay=Factor(alpha=got)), [note]
+    const = program.consts[alpha.name]
+    registers = registers_for(const.data, decay)
+    factors = 1 - (registers + decay.offset) / 2**decay.bits
+    consts[alpha.name] = Const(const.type, factors)
+    return state, [_note_of_many(name, key, const.data, factors, registers)]
+
+
+def registers_for(alpha: Floats, decay: DecayRegister) -> Floats:
+    """The registers whose factors are nearest to ``alpha``, within the register's range."""
+    exact = (1 - alpha) * 2**decay.bits - decay.offset
+    return np.asarray(np.clip(np.rint(exact), decay.low, decay.high))
 
 
 def register_for(alpha: float, decay: DecayRegister) -> int:
     """The register whose factor is nearest to ``alpha``, within the register's range."""
-    exact = (1 - alpha) * 2**decay.bits - decay.offset
-    return int(min(max(round(exact), decay.low), decay.high))
+    return int(registers_for(np.asarray(alpha), decay))
 
 
 def factor_of(register: int, decay: DecayRegister) -> float:
@@ -47,16 +89,24 @@ def factor_of(register: int, decay: DecayRegister) -> float:
     return float(1 - (register + decay.offset) / 2**decay.bits)
 
 
-def exact_register(alpha: float, decay: DecayRegister, where: str) -> int:
-    """The register that holds ``alpha`` exactly; TargetLimit if there is none."""
-    register = register_for(alpha, decay)
-    if factor_of(register, decay) != alpha:
+def exact_registers(alpha: Floats, decay: DecayRegister, where: str) -> Floats:
+    """The registers that hold ``alpha`` exactly; TargetLimit if there are none."""
+    registers = registers_for(alpha, decay)
+    factors = 1 - (registers + decay.offset) / 2**decay.bits
+    wrong = np.flatnonzero(factors != alpha)
+    if wrong.size:
+        first, nearest = alpha.flat[wrong[0]], factors.flat[wrong[0]]
         raise TargetLimit(
-            f"the decay register holds no factor {alpha}: the nearest is "
-            f"{factor_of(register, decay)} ({register}, allowed {decay.low}..{decay.high})",
+            f"the decay register holds no factor {first}: the nearest is {nearest} "
+            f"({int(registers.flat[wrong[0]])}, allowed {decay.low}..{decay.high})",
             where=where,
         )
-    return register
+    return registers
+
+
+def exact_register(alpha: float, decay: DecayRegister, where: str) -> int:
+    """The register that holds ``alpha`` exactly; TargetLimit if there is none."""
+    return int(exact_registers(np.asarray(alpha), decay, where))
 
 
 def tau(alpha: float) -> float:
@@ -66,7 +116,7 @@ def tau(alpha: float) -> float:
     return -1 / math.log(alpha) if alpha > 0 else 0.0
 
 
-def _note(name: str, wanted: float, got: float, register: int) -> Note:
+def _note(name: str, key: str, wanted: float, got: float, register: int) -> Note:
     before, after = tau(wanted), tau(got)
     numbers = {"wanted": wanted, "got": got, "register": register}
     if before == after:
@@ -78,7 +128,22 @@ def _note(name: str, wanted: float, got: float, register: int) -> Note:
         error = "another kind of neuron"
     return Note(
         name,
-        f"alpha wanted {wanted:.6g}, got {got:.6g} (register {register}); "
+        f"{_greek(key)} wanted {wanted:.6g}, got {got:.6g} (register {register}); "
         f"time constant {before:.4g} -> {after:.4g} steps ({error})",
         numbers,
     )
+
+
+def _note_of_many(name: str, key: str, wanted: Floats, got: Floats, registers: Floats) -> Note:
+    worst = float(np.abs(got - wanted).max())
+    n = len(np.unique(registers))
+    return Note(
+        name,
+        f"{_greek(key)} {wanted.min():.6g}..{wanted.max():.6g} in {n} registers of "
+        f"{wanted.size} neurons; farthest {worst:.2g}",
+        {"registers": n, "farthest": worst},
+    )
+
+
+def _greek(key: str) -> str:
+    return "alpha" if key == "v" else "beta"

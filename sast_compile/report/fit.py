@@ -9,7 +9,7 @@ from sast_compile.ir.ops import Projection
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Int
 from sast_compile.passes.feeders import feeders
-from sast_compile.target import Target
+from sast_compile.target import Resources, Target
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,19 @@ class Fit:
         return self.cores <= self.cores_available
 
 
-def fit(program: Program, target: Target) -> Fit:
-    """The least cores for each layer by neurons and by weight memory; layers share no core."""
-    layers = tuple(_layer(program, name, target) for name in program.neurons)
+def fit(program: Program, target: Target) -> Fit | None:
+    """The least cores for each layer by neurons and by weight memory; layers share no core.
+
+    None for a target that states no resources: there is nothing to fit.
+    """
     chip = target.resources
+    if chip is None:
+        return None
+    layers = tuple(_layer(program, name, chip) for name in program.neurons)
     return Fit(layers, sum(layer.cores for layer in layers), chip.cores, chip.unverified)
 
 
-def _layer(program: Program, name: str, target: Target) -> LayerFit:
+def _layer(program: Program, name: str, chip: Resources) -> LayerFit:
     refs = [
         op.weight.name
         for feeder in feeders(program, name)
@@ -56,7 +61,6 @@ def _layer(program: Program, name: str, target: Target) -> LayerFit:
     bits = max((e.bits for e in elements if isinstance(e, Int)), default=0)
     size = math.ceil(sum(w.type.size for w in weights) * bits / 8)
     neurons = math.prod(program.neurons[name].shape)
-    chip = target.resources
     cores = max(
         math.ceil(neurons / chip.neurons_per_core), math.ceil(size / chip.synapse_bytes_per_core)
     )

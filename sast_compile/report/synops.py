@@ -69,7 +69,9 @@ Read = Callable[[Node], Counts | None]
 
 def _events(events: Array) -> Read:
     def read(node: Node) -> Counts | None:
-        return _summed(events != 0) if isinstance(node.op, Input) else None
+        if not isinstance(node.op, Input):
+            return None
+        return _summed((events[node.name] if events.dtype.names else events) != 0)
 
     return read
 

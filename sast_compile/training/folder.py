@@ -24,7 +24,7 @@ from sast_compile.nn import Network, hard, write_checkpoint
 from sast_compile.target import load_target
 from sast_compile.training.curve import write_curve
 from sast_compile.training.hardware import put, registers
-from sast_compile.training.loop import Fitted, Report, TrainingData, fit
+from sast_compile.training.loop import Fitted, Report, TrainingData, Watch, fit
 from sast_compile.training.measure import measure
 from sast_compile.training.recipe import Hardware, Recipe, read_recipe
 
@@ -42,13 +42,14 @@ def train_folder(
     device: str = "auto",
     fresh: bool = False,
     report: Report = lambda epoch: None,
+    watch: Watch = lambda batch: None,
 ) -> dict[str, Any]:
     """The provenance of the model just written to ``out`` (``folder`` itself, if None).
 
     ``data`` is the folder of real recordings; ``seed``, ``bits`` and ``target`` overrule the
-    recipe's (`overruled`). An interrupted
-    training in ``out`` is taken up unless ``fresh``. Everything is chosen on the validation split;
-    the test split is measured once, at the end.
+    recipe's (`overruled`). An interrupted training in ``out`` is taken up unless ``fresh``.
+    ``report`` hears of every epoch, ``watch`` of every batch. Everything is chosen on the
+    validation split; the test split is measured once, at the end.
     """
     out = out or folder
     recipe, text = read_recipe(folder / "recipe.toml")
@@ -69,6 +70,7 @@ def train_folder(
         device=device,
         checkpoint=interrupted,
         report=report,
+        watch=watch,
     )
     provenance = {
         "command": f"sast-compile train {_shown(folder)}",

@@ -35,6 +35,7 @@ from sast_compile.passes import PASSES, Options
 from sast_compile.passes.feeders import feeders
 from sast_compile.target import Target
 
+NUDGE = 2.0**-10  # of a step of v: far above a rounding error, far below half a step
 ANY_DT = 1e-3  # the integers do not depend on it: the contract states alpha itself
 AXES = "ABCDEFGH"  # of any input; only their number counts here
 
@@ -185,10 +186,16 @@ def _population(name: str, neuron: Neuron, unit: float) -> Population:
     assert fire is not None
     assert isinstance(fire.threshold, int | float)
     threshold: float = fire.threshold * fire.unit
-    if reset.kind == "zero":
-        # v is whole: half a step beside the register no comparison changes, and none is a tie that
-        # a rounding error of floats could decide
-        threshold += 0.5 if fire.compare == ">" else -0.5
+    if reset.kind == "subtract" and reset.amount != threshold:
+        raise Unsupported(
+            f"a spike takes {reset.amount} steps of v, not the threshold of {threshold:.0f}, which "
+            "is not imitated in training",
+            where=name,
+        )
+    # v is whole: beside the register no comparison changes, and none is a tie that a rounding error
+    # of floats could decide; what is then subtracted too much is rounded away in the next step
+    aside = 0.5 if reset.kind == "zero" else NUDGE
+    threshold += aside if fire.compare == ">" else -aside
     membrane = Membrane(unit, kept, decay.bits, decay.rounding, clamp)
     return Population(threshold * unit, fire.compare, membrane)
 

@@ -1,15 +1,17 @@
 """The SAST loop: train smooth, choose by hard.
 
-The loss is cross-entropy on the summed output of the last layer; Adam inside SAM, the learning rate
-by cosine to zero in each stage. After every epoch the *hard* network, which is the one that will be
-compiled, is measured on the validation split; a stage ends with the weights of its best epoch, and
-the next begins with them. In the hardware stage all of that is done with the network as the chip
-computes it. The test split is not an argument.
+The loss is cross-entropy on the summed output of the last layer; AdamW inside SAM, the learning
+rate by cosine toward zero in each stage. After every epoch the *hard* network, which is the one
+that will be compiled, is measured on the validation split (the recipe's own, in the pretraining
+too); a stage ends with the weights of its best epoch, and the next begins with them. In the
+hardware stage all of that is done with the network as the chip computes it. The test split is not
+an argument.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -35,6 +37,7 @@ from sast_compile.training.sam import SAM
 from sast_compile.training.stages import Stage, learning_rate, rho_at, slopes_at, stages
 
 Report = Callable[["Epoch"], None]
+Watch = Callable[["Batch"], None]
 
 
 class Epoch(NamedTuple):
@@ -50,6 +53,21 @@ class Epoch(NamedTuple):
     hard: float
     rates: dict[str, float]
     seconds: float
+
+
+class Batch(NamedTuple):
+    """One batch as it is done: the ``number``-th (from 1) of ``batches`` in the epoch that runs."""
+
+    stage: str
+    epoch: int  # from 1, in its stage
+    number: int
+    batches: int
+    losses: list[Tensor]  # of the epoch so far, each without axes, wherever the network is
+
+    @property
+    def loss(self) -> float:
+        """The mean loss of the epoch so far; waits for the device, so ask now and then only."""
+        return float(torch.stack(self.losses).mean())
 
 
 class Fitted(NamedTuple):
@@ -69,6 +87,15 @@ class TrainingData(NamedTuple):
     train: Split
     validation: Split
     pretrain: Split | None = None
+
+
+class _Around(NamedTuple):
+    """Where a fit keeps itself, under which key, and who hears of it."""
+
+    checkpoint: Path | None
+    key: str
+    report: Report
+    watch: Watch
 
 
 @dataclass
@@ -94,20 +121,23 @@ def fit(
     device: str = "cpu",
     checkpoint: Path | None = None,
     report: Report = lambda epoch: None,
+    watch: Watch = lambda batch: None,
 ) -> Fitted:
     """The network trained by ``recipe``; the same arguments give the same weights on one CPU.
 
     With a ``checkpoint`` every finished epoch is kept there, whole, and a fit that was killed goes
     on from it to the weights that it would have had. Of equally good epochs the last is kept.
+    ``report`` hears of every finished epoch, ``watch`` of every batch.
     """
     run = _started(description, recipe, data, device)
-    key = progress_file.key(description, recipe)
+    key = progress_file.key(description, recipe, data)
+    around = _Around(checkpoint, key, report, watch)
     if checkpoint is not None:
         _take_up(run, progress_file.read(checkpoint, key, device))
     plan = stages(recipe)
     while run.stage < len(plan):
         stage = plan[run.stage]
-        _run_stage(run, recipe, stage, data, checkpoint, key, report)
+        _run_stage(run, recipe, stage, data, around)
         run.network.load_state_dict(run.kept)
         if run.stage + 1 < len(plan):
             run.best, run.epoch, run.optimizer = None, 0, None
@@ -129,6 +159,7 @@ def _started(
         first = data.pretrain or data.train
         scale_to_rate(network, torch.from_numpy(first.events[:64]), recipe.initial_rate)
     _check_chip(network, recipe, data.train)
+    _check_activity(network, recipe)
     network.to(device)
     set_mode(network, "straight_through" if recipe.method == "straight_through" else "surrogate")
     slopes = {name: neuron.slope for name, neuron in network.neurons().items()}
@@ -141,6 +172,15 @@ def _check_chip(network: Network, recipe: Recipe, split: Split) -> None:
         _chip(network, recipe, stages(recipe)[-1], split)
     except TargetLimit:  # of these weights; others will come
         return
+
+
+def _check_activity(network: Network, recipe: Recipe) -> None:
+    if recipe.activity_rate is not None and not _hidden(network):
+        raise CompileError(
+            "activity_weight pulls the rates of hidden layers, and this network has none",
+            where="recipe",
+            hint="leave activity_weight and activity_rate out",
+        )
 
 
 def _take_up(run: _Run, saved: dict[str, Any] | None) -> None:
@@ -168,18 +208,12 @@ def _saved(run: _Run) -> dict[str, Any]:
 
 
 def _run_stage(
-    run: _Run,
-    recipe: Recipe,
-    stage: Stage,
-    data: TrainingData,
-    checkpoint: Path | None,
-    key: str,
-    report: Report,
+    run: _Run, recipe: Recipe, stage: Stage, data: TrainingData, around: _Around
 ) -> None:
     split = data.pretrain if stage.name == "pretrain" else data.train
     if split is None:
         raise CompileError("the recipe pre-trains, but no data for it was given", where=stage.name)
-    adam = torch.optim.Adam(
+    adam = torch.optim.AdamW(
         run.network.parameters(), lr=stage.learning_rate, weight_decay=recipe.weight_decay
     )
     optimizer = SAM(adam, 0.0, adaptive=recipe.adaptive, clip_norm=recipe.clip_norm)
@@ -192,7 +226,7 @@ def _run_stage(
             group["rho"] = rho_at(recipe, stage, run.epoch)
         _set_slopes(run.network, slopes_at(run.slopes, recipe, stage, run.epoch))
         chip = _chip(run.network, recipe, stage, split)
-        loss = _epoch(run, recipe, stage, split, optimizer, chip)
+        loss = _epoch(run, recipe, stage, split, optimizer, chip, around.watch)
         run.epoch += 1
         chip = _chip(run.network, recipe, stage, split)
         epoch = _measured(run, stage, data.validation, loss, started, chip)
@@ -200,9 +234,9 @@ def _run_stage(
         if run.best is None or epoch.hard >= run.best.hard:
             run.best, run.kept = epoch, copy.deepcopy(run.network.state_dict())
         run.optimizer = optimizer.state_dict()
-        if checkpoint is not None:
-            progress_file.write(checkpoint, key, _saved(run))
-        report(epoch)
+        if around.checkpoint is not None:
+            progress_file.write(around.checkpoint, around.key, _saved(run))
+        around.report(epoch)
 
 
 def _patience_ended(run: _Run, recipe: Recipe) -> bool:
@@ -242,18 +276,21 @@ def _epoch(
     split: Split,
     optimizer: SAM,
     chip: Registers | None,
+    watch: Watch,
 ) -> float:
     """The mean loss of one pass over ``split``."""
     device = next(run.network.parameters()).device
     batches = _batches(split, stage, run.draws, device)
     others = _batches(split, stage, run.draws, device) if recipe.second_batch else None
-    losses = []
+    losses: list[Tensor] = []
+    of = math.ceil(len(split.labels) / stage.batch)
     for batch in batches:
         first = _closure(run.network, recipe, optimizer, chip, *batch)
         again = None
         if others is not None:
             again = _closure(run.network, recipe, optimizer, chip, *next(others))
         losses.append(optimizer.step(first, again).detach())
+        watch(Batch(stage.name, run.epoch + 1, len(losses), of, losses))
     return float(torch.stack(losses).mean())
 
 
@@ -279,9 +316,14 @@ def _loss(network: Network, recipe: Recipe, events: Tensor, labels: Tensor) -> T
     if recipe.activity_rate is None:
         return cross_entropy(network(events).sum(dim=1), labels)
     output, states = network.trace(events)
-    rates = torch.stack([layer.spikes.mean() for layer in states.values()])
+    rates = torch.stack([states[name].spikes.mean() for name in _hidden(network)])
     excess = (rates - recipe.activity_rate).square().sum()
     return cross_entropy(output.sum(dim=1), labels) + recipe.activity_weight * excess
+
+
+def _hidden(network: Network) -> list[str]:
+    """The spiking layers that are not the output, whose spikes are the decision and no energy."""
+    return [name for name in network.neurons() if name != network.specification[-1].name]
 
 
 def _batches(

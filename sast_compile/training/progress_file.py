@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 
+from sast_compile.data import Split
 from sast_compile.errors import BadFile
 from sast_compile.files import write_whole
 from sast_compile.training.recipe import Recipe
@@ -17,9 +19,27 @@ from sast_compile.training.recipe import Recipe
 FORMAT = "sast-training/1"
 
 
-def key(description: list[dict[str, Any]], recipe: Recipe) -> str:
-    """What determines a fit: a file of another key is not taken up."""
-    return hashlib.sha256(msgspec.json.encode([description, recipe])).hexdigest()
+PROBED = 32  # samples of a split whose events are hashed: milliseconds, whatever the set's size
+
+
+def key(description: list[dict[str, Any]], recipe: Recipe, data: Iterable[Split | None]) -> str:
+    """What determines a fit, in one hash: a file of another key is not taken up.
+
+    Of the data these are the splits' shapes, all labels and the events of the first samples.
+    """
+    seen = [fingerprint(split) for split in data]
+    return hashlib.sha256(msgspec.json.encode([description, recipe, seen])).hexdigest()
+
+
+def fingerprint(split: Split | None) -> str:
+    """A hash by which two splits differ if their shapes, labels or first events do."""
+    if split is None:
+        return ""
+    text = f"{split.events.shape} {split.events.dtype} {split.labels.dtype}"
+    found = hashlib.sha256(text.encode())
+    found.update(split.labels.tobytes())
+    found.update(split.events[:PROBED].tobytes())
+    return found.hexdigest()
 
 
 def write(path: Path, key: str, state: dict[str, Any]) -> None:
@@ -46,7 +66,7 @@ def read(path: Path, key: str, device: str) -> dict[str, Any] | None:
         ) from None
     if not same:
         raise BadFile(
-            "is an interrupted training of another recipe, model or seed",
+            "is an interrupted training of another recipe, model, seed or data",
             where=str(path),
             hint="start anew with --fresh, or give this one another place with --out",
         )

@@ -69,8 +69,11 @@ class Recipe(Table, frozen=True, kw_only=True):
     the surrogate goes geometrically from the model's to ``slope_end`` over all epochs (but those of
     ``hardware``, which keep it).
     ``initial_rate`` scales the fresh weights of each layer so that its hard firing rate on the
-    first batch is this. ``patience``: a stage ends after so many epochs without a better hard
-    validation accuracy.
+    first 64 training samples of the first stage is this. ``weight_decay`` is AdamW's, apart from
+    the gradient: it shrinks every weight by ``learning_rate * weight_decay`` of itself a step.
+    ``activity_weight`` adds to the loss, for each spiking layer but the output, the square of its
+    mean spike's distance from ``activity_rate``.
+    ``patience``: a stage ends after so many epochs without a better hard validation accuracy.
     """
 
     dataset: str

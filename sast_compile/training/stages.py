@@ -42,7 +42,10 @@ def stages(recipe: Recipe) -> tuple[Stage, ...]:
 
 
 def learning_rate(stage: Stage, epoch: int) -> float:
-    """By cosine from the stage's rate to zero; ``epoch`` from 0."""
+    """By cosine from the stage's rate toward zero, which comes after its last epoch.
+
+    ``epoch`` from 0; all batches of an epoch have one rate.
+    """
     return stage.learning_rate * (1 + math.cos(math.pi * epoch / stage.epochs)) / 2
 
 

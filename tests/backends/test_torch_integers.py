@@ -287,8 +287,15 @@ VOLTAGES = {
 }
 
 
+RESETS = [
+    Reset(kind=kind, when=when, amount=90 if kind == "subtract" else 0)
+    for kind in ("zero", "subtract")
+    for when in ("after_fire", "before_decay", "after_decay")
+]
+
+
 @pytest.mark.parametrize("name", VOLTAGES)
-@pytest.mark.parametrize("reset", [Reset(kind="zero"), Reset(kind="subtract", amount=90)])
+@pytest.mark.parametrize("reset", RESETS, ids=lambda r: f"{r.kind}-{r.when}")
 @pytest.mark.parametrize("compare", [">", ">="])
 def test_every_equation_against_the_interpreters(name: str, reset: Reset, compare: Any) -> None:
     given_, x = square_source()
@@ -372,7 +379,7 @@ def test_a_right_shift_is_refused() -> None:
         torch_integers.run(net, program.with_ops({"fc1": op}), x)
 
 
-@pytest.mark.parametrize("part", ["two spikes", "late reset", "floor", "decays last", "float"])
+@pytest.mark.parametrize("part", ["two spikes", "floor", "decays last", "float"])
 def test_neurons_that_it_has_not_are_refused(part: str) -> None:
     net, program, x = small()
     op = program.neurons["lif1"]
@@ -381,7 +388,6 @@ def test_neurons_that_it_has_not_are_refused(part: str) -> None:
     float_op = square_source()[0].program.neurons["lif1"]
     others: dict[str, Neuron] = {
         "two spikes": with_fields(op, fire=with_fields(op.fire, limit=2)),
-        "late reset": with_fields(op, reset=Reset(kind="zero", when="before_decay")),
         "floor": with_fields(op, reset=with_fields(op.reset, floor=0)),
         "decays last": with_fields(op, voltage=with_fields(op.voltage, decays="last")),
         "float": float_op,

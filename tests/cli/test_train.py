@@ -18,7 +18,7 @@ from rich.console import Console
 
 from sast_compile.cli import train_verb
 from sast_compile.nn import read_checkpoint
-from sast_compile.training.loop import Epoch
+from sast_compile.training.loop import Batch, Epoch
 from sast_compile.training.recipe import Hardware, Recipe
 
 MODEL = """
@@ -149,14 +149,70 @@ def test_wrong_options_are_refused(sast: Command, folder: Path) -> None:
         assert "no CUDA device" in sast("train", str(folder), "--device", "cuda").err
 
 
-def test_a_terminal_gets_a_bar_over_all_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    console = Console(file=io.StringIO(), force_terminal=True, width=200)
+RUNS = Recipe(dataset="digits", seed=0, epochs=4, batch=1, learning_rate=0.1,
+              hardware=Hardware(target="loihi2", bits=4, epochs=6))  # fmt: skip
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is written to a terminal of 80 columns."""
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, highlight=False)
     monkeypatch.setattr(train_verb, "errors", console)
     monkeypatch.setattr(train_verb, "PLAIN", False)
-    recipe = Recipe(dataset="digits", seed=0, epochs=4, batch=1, learning_rate=0.1,
-                    hardware=Hardware(target="loihi2", bits=4, epochs=6))  # fmt: skip
-    with train_verb._watched(recipe) as report:
-        report(Epoch("hardware", 3, 0.5, 0.9, 0.8, {"lif": 0.1}, 1.0))
-    written = console.file.getvalue()
-    assert "7/10" in written
-    assert "surrogate 90.00%  hard 80.00%  rates lif 0.100" in written
+    return console.file
+
+
+def batch(stage: str, epoch: int, number: int) -> Batch:
+    return Batch(stage, epoch, number, 4, [torch.tensor(0.25), torch.tensor(0.75)])
+
+
+def test_a_terminal_gets_a_bar_that_every_batch_moves(
+    terminal: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_verb, "REDRAWN", 0.0)
+    with train_verb._watched(RUNS) as watcher:
+        bar = watcher.watch.__self__
+        (task,) = bar._progress.tasks
+        done = []
+        for number in (1, 2, 3, 4):
+            watcher.watch(batch("train", 2, number))
+            done.append(task.completed)
+        assert task.description == "train 2/4  loss 0.5000"
+        watcher.report(Epoch("train", 2, 0.5, 0.9, 0.8, {"lif": 0.1}, 1.0))
+        watcher.watch(batch("hardware", 3, 2))
+        assert task.description == "hardware 3/6  loss 0.5000  surrogate 90.00%  hard 80.00%"
+        assert (task.completed, task.total) == (4 + 2 + 2 / 5, 10)
+    assert done == pytest.approx([1.2, 1.4, 1.6, 1.8])  # the last fifth is the measuring
+    written = terminal.getvalue()
+    assert "hardware 3/6  loss 0.5000  surrogate 90.00%  hard 80.00%" in written
+    assert "surrogate 90.00%  hard 80.00%  rates lif 0.100" in written  # the epoch's own line
+
+
+def test_the_loss_is_not_asked_for_at_every_batch(terminal: io.StringIO) -> None:
+    # each question waits for a GPU
+    asked = []
+
+    class Asked(Batch):
+        @property
+        def loss(self) -> float:
+            asked.append(self.number)
+            return 1.0
+
+    with train_verb._watched(RUNS) as watcher:
+        for number in range(1, 1000):
+            watcher.watch(Asked("train", 1, number, 1000, []))
+    assert "loss 1.0000" in terminal.getvalue()
+    assert 0 < len(asked) < 100
+
+
+def test_a_pipe_gets_a_line_an_epoch_and_nothing_of_batches(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with train_verb._watched(RUNS) as watcher:
+        watcher.watch(batch("train", 1, 1))
+        watcher.report(Epoch("train", 1, 0.5, 0.9, 0.8, {"lif": 0.1}, 1.0))
+    assert capsys.readouterr() == (
+        "train   1  loss 0.5000  validation: surrogate 90.00%  hard 80.00%  "
+        "rates lif 0.100  1.0 s\n",
+        "",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +15,7 @@ from sast_compile.ir.neuron import MulShift, Ref
 from sast_compile.ir.ops import Dense, Neuron
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.ranges import reaches
-from sast_compile.ir.types import Const, Int, TensorType
+from sast_compile.ir.types import Const, Int, TensorType, int_holding
 
 LAYERS = (
     FloatLayer(np.array([[1.0, -0.5, 0.25]] * 2), 0.9, bias=np.array([0.25, 0.0])),
@@ -77,7 +78,7 @@ def test_a_compiled_program_passes_unchanged() -> None:
         assert note.numbers == {"proven": 1.0}
         for state, reach in found[note.node].states.items():
             assert f"{state} in [{reach.least + 0:.0f}, {reach.most + 0:.0f}]" in note.text
-        assert note.text.endswith(": proven for every input")
+        assert note.text.endswith(": proven for any input")
     assert [note.node for note in result.notes] == ["lif1", "lif2"]
     assert lowered(result.program, ["check_registers"], steps=10) == result
 
@@ -136,10 +137,18 @@ def test_a_current_beyond_the_adder() -> None:
         lowered(program, ["check_registers"], target=adder)
 
 
-def test_a_register_per_neuron_is_refused() -> None:
-    message = r"^lif1: threshold differs between neurons, which is not supported yet"
-    with pytest.raises(TargetLimit, match=message):
-        lowered(with_threshold(Ref("thresholds")), ["check_registers"])
+def test_one_register_of_many_is_seen() -> None:
+    def thresholds(*values: int) -> Program:
+        program = with_threshold(Ref("thresholds"))
+        data = np.array(values)
+        const = Const(TensorType(data.shape, int_holding(min(values), max(values))), data)
+        return check(dataclasses.replace(program, consts={**program.consts, "thresholds": const}))
+
+    neurons = compiled().neurons["lif1"].shape[0]
+    fine = thresholds(*range(1, neurons + 1))
+    assert lowered(fine, ["check_registers"]).program == fine
+    with pytest.raises(TargetLimit, match=r"^lif1: threshold 131072 lies outside 1..131071"):
+        lowered(thresholds(*range(1, neurons), 131072), ["check_registers"])
 
 
 def test_floats_are_refused() -> None:

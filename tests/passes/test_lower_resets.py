@@ -14,7 +14,8 @@ from sast_compile.contract import ResetWhen
 from sast_compile.errors import Unsupported
 from sast_compile.ir.neuron import Reset
 
-SUBTRACTS = replace(LOIHI2, reset=replace(LOIHI2.reset, native=("zero", "subtract")))
+PLAIN = replace(LOIHI2, reset=replace(LOIHI2.reset, microcode=()))
+SUBTRACTS = replace(PLAIN, reset=replace(PLAIN.reset, native=("zero", "subtract")))
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,13 +61,47 @@ def test_a_reset_that_the_chip_lacks_is_refused() -> None:
         r"hint: its resets are zero \(after_fire\); retrain with one of them$"
     )
     with pytest.raises(Unsupported, match=message):
-        lowered(program, ["lower_resets"])
+        lowered(program, ["lower_resets"], target=PLAIN)
 
 
-def test_a_late_subtraction_is_not_moved() -> None:
-    # snnTorch subtracts behind the decay: moving it changes spikes, so no chip "has" it natively
-    now = float_chain(FloatLayer(np.eye(2), reset="subtract", when="after_fire"))
-    assert lowered(now, ["lower_resets"], target=SUBTRACTS).program == now
+@pytest.mark.parametrize("when", ["after_fire", "before_decay", "after_decay"])
+def test_a_reset_that_needs_microcode_is_kept_and_said(when: ResetWhen) -> None:
+    program = float_chain(FloatLayer(np.eye(2), reset="subtract", when=when))
+    result = lowered(program, ["lower_resets"])
+    reset = result.program.neurons["lif1"].reset
+    assert reset is not None
+    assert reset.when == ("after_decay" if when == "after_decay" else "after_fire")
+    name = "subtract_after_decay" if when == "after_decay" else "subtract"
+    text = f"reset {name}: not loihi2's own neuron, needs microcode"
+    assert result.notes[-1].text == text
+
+
+@pytest.mark.parametrize("when", ["before_decay", "after_decay"])
+def test_a_late_subtraction_is_moved_with_the_amount_that_changes_no_spike(when: ResetWhen) -> None:
+    weights = np.random.default_rng(3).normal(0.2, 0.4, (6, 8))
+    layer = FloatLayer(weights, alpha=0.9, threshold=1.0, reset="subtract", when=when)
+    late = float_chain(layer, FloatLayer(np.eye(6)))
+    early = lowered(late, ["lower_resets"], target=SUBTRACTS).program
+    reset = early.neurons["lif1"].reset
+    assert reset == Reset(kind="subtract", amount=1 / 0.9 if when == "after_decay" else 1.0)
+    x = events((20, 60, 8))
+    spikes = run(late, x)["lif1"].spikes
+    assert spikes.sum() > 1000
+    assert np.array_equal(spikes, run(early, x)["lif1"].spikes)
+    # moved without its amount it would be another neuron
+    moved = replace(early.neurons["lif1"], reset=Reset(kind="subtract", amount=1.0))
+    wrong = run(early.with_ops({"lif1": moved}), x)["lif1"].spikes
+    assert np.array_equal(spikes, wrong) is (when == "before_decay")
+
+
+def test_a_chip_that_subtracts_late_keeps_the_order() -> None:
     late = float_chain(FloatLayer(np.eye(2), reset="subtract", when="after_decay"))
+    native = ("zero", "subtract", "subtract_after_decay")
+    target = replace(LOIHI2, reset=replace(LOIHI2.reset, native=native))
+    assert lowered(late, ["lower_resets"], target=target).program == late
+
+
+def test_a_subtraction_of_what_is_forgotten_is_refused() -> None:
+    late = float_chain(FloatLayer(np.eye(2), alpha=0.0, reset="subtract", when="after_decay"))
     with pytest.raises(Unsupported, match=r"^lif1: reset 'subtract' \(after_decay\)"):
         lowered(late, ["lower_resets"], target=SUBTRACTS)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.neuron import Factor
+from sast_compile.ir.neuron import Factor, State
+from sast_compile.ir.program import check
 from sast_compile.passes.snap_decays import exact_register, factor_of, register_for
 from sast_compile.target import DecayRegister
 
@@ -73,11 +74,25 @@ def test_twice_is_once() -> None:
     assert again.notes[0].numbers["wanted"] == again.notes[0].numbers["got"]
 
 
-def test_a_leak_per_neuron_is_refused() -> None:
-    program = float_chain(FloatLayer(np.eye(2), np.array([0.9, 0.8])))
-    message = r"^lif1: one leak per neuron is not supported yet; loihi2 shares it per population"
-    with pytest.raises(Unsupported, match=message):
-        lowered(program, ["snap_decays"])
+def test_a_leak_per_neuron_is_snapped_neuron_by_neuron() -> None:
+    alphas = np.array([0.9, 0.8, 0.9])
+    result = lowered(float_chain(FloatLayer(np.eye(3), alphas)), ["snap_decays"])
+    wanted = [factor_of(register_for(a, V), V) for a in alphas]
+    assert result.program.consts["lif1.alpha"].data.tolist() == wanted
+    assert "0.8..0.9 in 2 registers of 3 neurons; farthest" in result.notes[0].text
+
+
+def test_a_synaptic_current_has_a_register_of_its_own() -> None:
+    program = float_chain(FloatLayer(np.eye(2), 0.9))
+    op = program.neurons["lif1"]
+    lasting = replace(op, synapses=(State(decay=Factor(alpha=0.75)),))
+    program = check(program.with_ops({"lif1": lasting}))
+    result = lowered(program, ["snap_decays"])
+    assert result.program.neurons["lif1"].synapses == (State(decay=Factor(alpha=0.75)),)
+    assert result.notes[0].numbers["register"] == 1023  # u's decay has an offset of 1
+    plain = replace(LOIHI2, neurons=replace(LOIHI2.neurons, synapse=None))
+    with pytest.raises(Unsupported, match=r"^lif1: has a synaptic current that lasts, and loihi2"):
+        lowered(program, ["snap_decays"], target=plain)
 
 
 @pytest.mark.parametrize("decay", [V, NARROW])

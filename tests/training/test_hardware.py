@@ -24,7 +24,7 @@ from sast_compile.ir.types import Int
 from sast_compile.nn import Network, build, hard
 from sast_compile.passes import Options
 from sast_compile.passes.quantize_weights import best_scale
-from sast_compile.target import load_target
+from sast_compile.target import Target, load_target
 from sast_compile.training.hardware import Grid, Membrane, put, registers, snapped
 from sast_compile.training.loop import TrainingData, fit
 from sast_compile.training.measure import measure
@@ -61,10 +61,10 @@ def events(samples: int = 60) -> np.ndarray:
     return (random.random((samples, STEPS, 30)) < 0.3).astype(np.uint8)
 
 
-def compiled_spikes(network: Network, bits: int) -> dict[str, np.ndarray]:
+def compiled_spikes(network: Network, bits: int, chip: Target = LOIHI) -> dict[str, np.ndarray]:
     contract = network.contract(1e-3, None)
     program = to_program(to_nir(network, contract), contract, "net")
-    program = lower(program, LOIHI, Options(bits, STEPS))[-1].program
+    program = lower(program, chip, Options(bits, STEPS))[-1].program
     trace = reference.run(program, events(), "spikes")
     return {name: trace[name].spikes for name in program.neurons}
 
@@ -84,6 +84,35 @@ def test_every_spike_of_the_snapped_network_is_the_chips(kinds: dict[str, Any], 
         mine = swapped.spikes(torch.from_numpy(events()))
     wanted = compiled_spikes(network, bits)
     for name, spikes in wanted.items():
+        assert spikes.sum() > 100
+        assert np.array_equal(mine[name].numpy(), spikes)
+
+
+@pytest.mark.parametrize("bits", [3, 4, 8])
+@pytest.mark.parametrize(
+    "kinds",
+    [
+        {"reset": "subtract", "reset_when": "after_decay"},
+        {"reset": "subtract", "reset_when": "after_fire"},
+        {"recurrent": True},
+        {"recurrent": True, "reset": "subtract", "reset_when": "after_decay"},
+    ],
+    ids=lambda kinds: "-".join(map(str, kinds.values())),
+)
+@pytest.mark.parametrize("chip", [load_target("paper-sim"), LOIHI], ids=lambda chip: chip.name)
+def test_subtraction_and_recurrence_too(chip: Target, kinds: dict[str, Any], bits: int) -> None:
+    torch.manual_seed(4)
+    plain = layers("before_decay", "lif", False)
+    network = build([plain[0], {**plain[1], **kinds}, plain[2],
+                     {**plain[3], **kinds, "recurrent": False}], (30,))  # fmt: skip
+    with torch.no_grad():
+        network.fc1.weight *= 3
+        network.fc2.weight *= 3
+    swapped = hard(network).double()
+    put(swapped, registers(network, chip, bits, STEPS))
+    with torch.no_grad():
+        mine = swapped.spikes(torch.from_numpy(events()))
+    for name, spikes in compiled_spikes(network, bits, chip).items():
         assert spikes.sum() > 100
         assert np.array_equal(mine[name].numpy(), spikes)
 
@@ -210,8 +239,9 @@ def test_schedules_stay_where_they_ended() -> None:
 def test_a_chip_refuses_before_training() -> None:
     seen: list[Any] = []
     subtract = [PLAIN[0], {**PLAIN[1], "reset": "subtract", "reset_when": "after_fire"}]
+    netx = replace(RECIPE, hardware=Hardware(target="loihi2-netx", bits=4))
     with pytest.raises(Unsupported, match="one: reset 'subtract'"):
-        fit(subtract, RECIPE, DATA, report=seen.append)
+        fit(subtract, netx, DATA, report=seen.append)
     wrong = replace(RECIPE, hardware=Hardware(target="loihi9", bits=4))
     with pytest.raises(CompileError, match="unknown target 'loihi9'"):
         fit(PLAIN, wrong, DATA, report=seen.append)

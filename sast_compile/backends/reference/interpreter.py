@@ -18,7 +18,19 @@ from sast_compile.errors import CompileError
 from sast_compile.ir.conv import convolve
 from sast_compile.ir.events import Events, input_batch
 from sast_compile.ir.neuron import State
-from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Join, Neuron, Terms
+from sast_compile.ir.ops import (
+    Add,
+    Conv2d,
+    Dense,
+    Flatten,
+    Input,
+    Join,
+    Neuron,
+    Scale,
+    SumPool2d,
+    Terms,
+)
+from sast_compile.ir.pool import sum_pool
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.ir.types import Float, TensorType, int_holding, scale_column, storage
 from sast_compile.trace import Layer, Tally, Trace
@@ -69,7 +81,11 @@ class _Machine:
                 events = self.batch[node.name]
                 return events[:, self.time] if self.time < events.shape[1] else 0 * events[:, 0]
             case Flatten():
-                return xs[0].reshape(self.samples, -1)
+                return xs[0].reshape(self.samples, *self.program.types[node.name].shape)
+            case Scale():
+                return xs[0] * numbers(op.factor, consts)
+            case SumPool2d():
+                return sum_pool(op, xs[0])
             case Dense():
                 return shift(product(xs[0], numbers(op.weight, consts)), op.exponent)
             case Conv2d():
