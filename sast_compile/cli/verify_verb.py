@@ -115,7 +115,8 @@ def _print_layers(result: Verification) -> None:
         if checked.absent:
             rows.add_row(name, "", "", "", "", "[yellow]not run[/]")
         for i, layer in enumerate(checked.layers):
-            rows.add_row("" if i else name, shown(layer.layer), *_cells(layer))
+            cells = _cells(layer, checked.own.get(layer.layer))
+            rows.add_row("" if i else name, shown(layer.layer), *cells)
         seconds = {k: v for k, v in checked.seconds.items() if v >= 0.005}
         if seconds:
             took = ", ".join(f"{what} {s:.2f} s" for what, s in seconds.items())
@@ -123,9 +124,11 @@ def _print_layers(result: Verification) -> None:
     output.print(rows)
 
 
-def _cells(layer: Compared) -> list[str]:
+def _cells(layer: Compared, own: str | None) -> list[str]:
     counts = [f"{layer.values[k]:,}" if k in layer.values else "" for k in ("u", "v")]
     verdict = "[green]identical[/]" if layer.identical else "[bold red]DIFFERENT[/]"
+    if own:
+        verdict += f", [yellow]our own process:[/] {shown(own)}"
     return [f"{layer.spikes:,} of {layer.values['spikes']:,}", *counts, verdict]
 
 
@@ -213,6 +216,11 @@ def _print_verdict(result: Verification) -> None:
             why = [f"layer {name} never fired" for name in result.silent]
             if not any(c.role == "oracle" and not c.absent for c in result.checked):
                 why.append("no independent oracle ran")
+            why += [
+                f"layer {name} ran on a process of ours, not Intel's: {own}"
+                for checked in result.checked
+                for name, own in checked.own.items()
+            ]
             output.print(f"[bold yellow]not proven:[/] nothing differs, but {'; '.join(why)}")
 
 
