@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from sast_compile.backends.lava.arithmetic import check_int32, check_product
 from sast_compile.backends.lava.registers import Population, population
+from sast_compile.backends.lava.unrolled import Matrix, unrolled
 from sast_compile.backends.lava.weights import SignMode, stored
 from sast_compile.backends.lava.wires import Path, gap, paths
 from sast_compile.errors import TargetLimit, Unsupported
 from sast_compile.ir.consts import row_bounds, shifted, sum_bounds
-from sast_compile.ir.conv import geometry, synapses
 from sast_compile.ir.ops import Conv2d, Dense, Input, lookup
 from sast_compile.ir.program import Node, Program
 from sast_compile.ir.types import SPIKE, Const, Int
@@ -43,21 +43,11 @@ class Source:
 
 
 @dataclass(frozen=True, eq=False)
-class Matrix:
-    """A sparse matrix by its entries: ``values[i]`` at (``rows[i]``, ``columns[i]``)."""
-
-    shape: tuple[int, int]
-    rows: npt.NDArray[np.int64]
-    columns: npt.NDArray[np.int64]
-    values: npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True, eq=False)
 class Projection:
     """A stock connection: ``a_out(t + delay) = (weights @ s_in(t)) << weight_exp``.
 
-    A `Matrix` is for Sparse: a convolution, unrolled; a delay above 1 is for DelayDense and
-    DelaySparse. A negative exponent shifts the sum right, floor. Clipping and truncating to
+    A `Matrix` is for Sparse: a convolution or a pool, unrolled. A delay above 1 is for DelayDense
+    and DelaySparse. A negative exponent shifts the sum right, floor. Clipping and truncating to
     ``num_weight_bits`` in ``sign_mode`` is the identity on ``weights``. Column k of the target
     receives column ``k - lag`` of the source, and nothing where that is below 0.
     """
@@ -183,12 +173,11 @@ def _projection(program: Program, path: Path) -> Projection:
     if message_bits:  # spikes are added in int64
         ends = (shifted(end, held.step) for end in sum_bounds(*_factors(program, node)))
         check_product(node.name, *ends)
-    dense = isinstance(node.op, Dense)
     return Projection(
         name=node.name,
         source=path.source,
         target=path.target,
-        weights=held.values if dense else _unrolled(program, node, held.values),
+        weights=unrolled(program, node, path.pools, held),
         weight_exp=exponent,
         num_weight_bits=held.bits,
         sign_mode=held.sign_mode,
@@ -196,15 +185,6 @@ def _projection(program: Program, path: Path) -> Projection:
         delay=path.delay,
         lag=path.lag,
     )
-
-
-def _unrolled(program: Program, node: Node, kernel: npt.NDArray[np.int32]) -> Matrix:
-    """The convolution as a matrix over elements in C order; Lava's Conv has no weight exponent."""
-    assert isinstance(node.op, Conv2d)
-    shape = geometry(node.op, program.types[node.inputs[0].node].shape, kernel.shape)
-    rows, columns, weights = synapses(node.op, shape)
-    sizes = math.prod(shape.output), math.prod(shape.input)
-    return Matrix(sizes, rows, columns, kernel.ravel()[weights])
 
 
 def _check_current(program: Program, target: Population, into: Sequence[Path]) -> None:

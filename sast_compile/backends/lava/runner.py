@@ -22,12 +22,13 @@ from lava.magma.core.run_configs import Loihi2SimCfg
 from lava.proc.dense.process import Dense
 from lava.proc.io.source import RingBuffer
 
-from sast_compile.backends.lava.graph import Matrix, Projection
+from sast_compile.backends.lava.graph import Projection
 from sast_compile.backends.lava.jobs import Job, record_path
 from sast_compile.backends.lava.processes.recorder import SpikeRecorder, StateRecorder
 from sast_compile.backends.lava.registers import Population
 from sast_compile.backends.lava.stock import connection_process, lif_process
 from sast_compile.backends.lava.timings import Timings
+from sast_compile.backends.lava.unrolled import Matrix
 from sast_compile.errors import BackendUnavailable
 
 POLL = 0.002  # seconds between two looks at whether the run is over

@@ -12,7 +12,7 @@ from lava.proc.sparse.process import Sparse
 from lava.utils.weightutils import SignMode
 from scipy.sparse import csr_matrix
 
-from sast_compile.backends.lava.graph import Matrix, Projection
+from sast_compile.backends.lava.graph import Projection
 from sast_compile.backends.lava.processes.connections import (
     DelayDenseColumns,
     DelaySparseColumns,
@@ -21,6 +21,7 @@ from sast_compile.backends.lava.processes.connections import (
 )
 from sast_compile.backends.lava.processes.lif_each import LIFEach, LIFOwnReset
 from sast_compile.backends.lava.registers import Population
+from sast_compile.backends.lava.unrolled import Matrix
 
 SIGN_MODES = {
     "mixed": SignMode.MIXED,

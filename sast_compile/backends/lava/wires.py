@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron
+from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, SumPool2d
 from sast_compile.ir.program import Edge, Node, Program
 
 LONGEST_DELAY = 63  # steps: one of the connection, and 62 that lava-dl's netx leaves to a synapse
@@ -20,13 +20,17 @@ LONGEST_DELAY = 63  # steps: one of the connection, and 62 that lava-dl's netx l
 
 @dataclass(frozen=True)
 class Path:
-    """A projection into a population: ``delay`` steps from the source, ``lag`` columns."""
+    """A projection into a population: ``delay`` steps from the source, ``lag`` columns.
+
+    ``pools`` stand between the source and the projection, in this order.
+    """
 
     node: Node
     source: str
     target: str
     delay: int
     lag: int
+    pools: tuple[Node, ...] = ()
 
 
 def paths(program: Program, target: str) -> list[Path]:
@@ -34,11 +38,11 @@ def paths(program: Program, target: str) -> list[Path]:
     (edge,) = program.by_name[target].inputs
     found = []
     for node, behind in _terms(program, edge, target):
-        source, before = _origin(program, node.inputs[0], node.name)
+        source, before, pools = _origin(program, node.inputs[0], node.name)
         delay = before + behind
         _check_delay(node.name, source, target, delay)
         lag = program.start_of(source) + delay - program.start_of(target)
-        found.append(Path(node, source, target, delay, lag))
+        found.append(Path(node, source, target, delay, lag, pools))
     return found
 
 
@@ -75,8 +79,8 @@ def _terms(program: Program, edge: Edge, target: str) -> Iterator[tuple[Node, in
             )
 
 
-def _origin(program: Program, edge: Edge, dense: str) -> tuple[str, int]:
-    """The input or population that ``edge`` carries, and its whole delay.
+def _origin(program: Program, edge: Edge, dense: str) -> tuple[str, int, tuple[Node, ...]]:
+    """The input or population that ``edge`` carries, its whole delay, and the pools on the way.
 
     A flatten on the way is the identity: both sides hold their elements in C order.
     """
@@ -89,10 +93,11 @@ def _origin(program: Program, edge: Edge, dense: str) -> tuple[str, int]:
                 hint="let that population fire, or make it the last one",
             )
         case Input() | Neuron():
-            return node.name, edge.delay
-        case Flatten():
-            name, delay = _origin(program, node.inputs[0], dense)
-            return name, delay + edge.delay
+            return node.name, edge.delay, ()
+        case Flatten() | SumPool2d():
+            name, delay, pools = _origin(program, node.inputs[0], dense)
+            here = (node,) if isinstance(node.op, SumPool2d) else ()
+            return name, delay + edge.delay, (*pools, *here)
         case _:
             raise Unsupported(
                 f"reads {node.name}, a {_tag(node)}; a Lava Dense reads an input or a population",
