@@ -54,6 +54,8 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bits: int
     data: str | None  # the data set of the golden events, or None: random ones
     versions: dict[str, str]
+    # what was proven, was proven for inputs no more active than this; unset: for any input
+    event_rate: float | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, eq=False)

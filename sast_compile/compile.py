@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
+from msgspec import UNSET
 
 from sast_compile.artifact import Artifact, Golden, Provenance
 from sast_compile.backends import reference
@@ -56,14 +57,16 @@ def compile_model(
     contract: Contract | None = None,
     stop_after: str | None = None,
     feedback: int | None = None,
+    event_rate: float | None = None,
 ) -> Compiled:
     """The model at ``model`` for the target of that name or path, at ``bits`` bits.
 
     A `.pt` or `.nir` is quantised; the integers of a `.net` are taken as they are.
 
     ``contract`` states the discretisation of a NIR graph that carries none; ``feedback`` makes the
-    loops of a `.nir` look back so many steps; ``stop_after`` names the last pass to run. Raises
-    CompileError, saying where, what, and the way out.
+    loops of a `.nir` look back so many steps; ``event_rate`` is the largest share of an input's
+    elements that is active in one step, for which overflow is then excluded; ``stop_after`` names
+    the last pass to run. Raises CompileError, saying where, what, and the way out.
     """
     if not isinstance(bits, int) or bits not in BITS:
         raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
@@ -71,7 +74,9 @@ def compile_model(
     chip = parse_target(target_text, target)
     source = read_source(model, contract, feedback)
     encoding = source.contract.encoding
-    options = Options(bits, encoding.steps if encoding else None)
+    if event_rate is not None and not 0 < event_rate <= 1:
+        raise CompileError(f"an event rate of {event_rate} is no share", hint="above 0, up to 1")
+    options = Options(bits, encoding.steps if encoding else None, event_rate)
     steps = lower(source.program, chip, options, stop_after)
     if stop_after is not None and stop_after != chip.passes[-1]:
         return Compiled(source, chip, steps, None)
@@ -81,6 +86,7 @@ def compile_model(
         source_sha256=source.sha256,
         bits=bits if source.has_floats else _widest(program),
         data=source.dataset,
+        event_rate=UNSET if event_rate is None else event_rate,
         versions={"sast-compile": __version__, **{n: version(n) for n in ("numpy", "nir")}},
     )
     artifact = Artifact(program, target_text, source.contract, provenance, _golden(source, program))

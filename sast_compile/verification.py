@@ -21,7 +21,7 @@ from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
 from sast_compile.contract import Contract
-from sast_compile.errors import BackendUnavailable, CompileError, Unsupported
+from sast_compile.errors import BackendUnavailable, CompileError, TargetLimit, Unsupported
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.source import Source, read_source
 from sast_compile.ir.program import Program
@@ -46,17 +46,36 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Checked:
-    """One back end against the reference: its layers, or why it did not run."""
+    """One back end against the reference: its layers, or why it did not run.
+
+    ``own`` names the layers of an oracle that code of ours computed all the same, and what of it:
+    there it confirms nothing.
+    """
 
     backend: str
     role: Role
     layers: tuple[Compared, ...] = ()
     absent: str | None = None
     seconds: Seconds = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def identical(self) -> bool:
         return all(layer.identical for layer in self.layers)
+
+    @property
+    def confirmed(self) -> set[str]:
+        """The layers that an independent oracle computed, and not code of ours."""
+        return {r.layer for r in self.layers} - set(self.own) if self.role == "oracle" else set()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a back end gave: the trace, how long it took, and `Checked.own`."""
+
+    trace: Trace
+    seconds: Seconds = field(default_factory=dict)
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,8 +106,7 @@ class Verification:
         if not all(register.faithful for register in self.rounding):
             return Verdict.DIFFERENT
         populations = set(self.program.neurons)  # an oracle that left one out proves nothing
-        recorded = [{r.layer for r in c.layers} for c in self.checked if c.role == "oracle"]
-        oracle = any(layers >= populations for layers in recorded)
+        oracle = any(checked.confirmed >= populations for checked in self.checked)
         return Verdict.PROVEN if oracle and not self.silent else Verdict.UNPROVEN
 
 
@@ -117,8 +135,8 @@ def verify(
     progress("reference interpreter")
     trace = reference.run(program, data.events, record="states")
     checked = [_golden(artifact)]
-    runners: dict[str, Callable[[], tuple[Trace, Seconds]]] = {
-        "torch": lambda: (_torch(source, no_source, program, data.events), {}),
+    runners: dict[str, Callable[[], Ran]] = {
+        "torch": lambda: Ran(_torch(source, no_source, program, data.events)),
         "lava": lambda: _lava(program, data.events),
     }
     for name in chosen:
@@ -175,16 +193,15 @@ def _source(path: str, contract: Contract) -> Source:
     return read_source(path, contract)
 
 
-def _check(
-    name: str, role: Role, run: Callable[[], tuple[Trace, Seconds]], trace: Trace
-) -> Checked:
+def _check(name: str, role: Role, run: Callable[[], Ran], trace: Trace) -> Checked:
     began = time.perf_counter()
     try:
-        other, seconds = run()
-    except (BackendUnavailable, Unsupported) as error:
+        ran = run()
+    except (BackendUnavailable, TargetLimit, Unsupported) as error:
         return Checked(name, role, absent=str(error))
-    seconds = {**seconds, "total": time.perf_counter() - began}
-    return Checked(name, role, tuple(compare_traces(trace, other)), seconds=seconds)
+    layers = tuple(compare_traces(trace, ran.trace))
+    seconds = {**ran.seconds, "total": time.perf_counter() - began}
+    return Checked(name, role, layers, seconds=seconds, own=ran.own)
 
 
 def _golden(artifact: Artifact) -> Checked:
@@ -201,10 +218,11 @@ def _torch(source: Source | None, reason: str, program: Program, events: Array) 
     return integer_trace(source, program, events)
 
 
-def _lava(program: Program, events: Array) -> tuple[Trace, Seconds]:
+def _lava(program: Program, events: Array) -> Ran:
     result = run_lava(program, events, record="states")
     timings = result.timings
-    return result.trace, {"build": timings.build, "step": timings.step, "fetch": timings.fetch}
+    seconds = {"build": timings.build, "step": timings.step, "fetch": timings.fetch}
+    return Ran(result.trace, seconds, result.own)
 
 
 def _drift(

@@ -32,10 +32,16 @@ from register_mutations import (
 from sast_compile import verification
 from sast_compile.artifact import Artifact
 from sast_compile.backends import reference
-from sast_compile.backends.lava import Timings
+from sast_compile.backends.lava import LavaRun, Timings
 from sast_compile.compare import Compared, compare_traces
 from sast_compile.compile import compile_model
-from sast_compile.errors import BackendUnavailable, CompileError, TypeMismatch, Unsupported
+from sast_compile.errors import (
+    BackendUnavailable,
+    CompileError,
+    TargetLimit,
+    TypeMismatch,
+    Unsupported,
+)
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.types import Const
@@ -180,11 +186,13 @@ class Device:
 
     program: Program
     layers: tuple[str, ...] | None = None
+    own: tuple[str, ...] = ()
 
     def __call__(self, _: Program, x: Any, record: Any = "states") -> Any:
         trace = reference.run(self.program, x, record="states")
         kept = {n: v for n, v in trace.layers.items() if not self.layers or n in self.layers}
-        return type("Run", (), {"trace": Trace(kept), "timings": Timings(1, 1)})()
+        own = dict.fromkeys(self.own, "reset 'subtract' (after_fire)")
+        return LavaRun(Trace(kept), Timings(1, 1), own)
 
 
 def by_name(checked: tuple[Checked, ...]) -> dict[str, Checked]:
@@ -222,7 +230,12 @@ def test_with_an_equal_oracle_it_is_proven(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(
-    "error", [BackendUnavailable("no Lava here", hint="setup-lava"), Unsupported("no such neuron")]
+    "error",
+    [
+        BackendUnavailable("no Lava here", hint="setup-lava"),
+        Unsupported("no such neuron"),
+        TargetLimit("threshold 0 is outside Loihi's 1..131071"),
+    ],
 )
 def test_an_oracle_that_cannot_run_says_why(
     monkeypatch: pytest.MonkeyPatch, error: CompileError
@@ -233,6 +246,16 @@ def test_an_oracle_that_cannot_run_says_why(
     monkeypatch.setattr(verification, "run_lava", absent)
     result = verify(digits(), 4)
     assert by_name(result.checked)["lava"].absent == str(error)
+    assert result.verdict is Verdict.UNPROVEN
+
+
+def test_a_layer_on_our_own_process_is_not_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "run_lava", Device(digits().program, own=("lif1",)))
+    result = verify(digits(), 4)
+    lava = by_name(result.checked)["lava"]
+    assert lava.identical
+    assert lava.own == {"lif1": "reset 'subtract' (after_fire)"}
+    assert lava.confirmed == {"lif2"}
     assert result.verdict is Verdict.UNPROVEN
 
 

@@ -44,6 +44,13 @@ Feedback = Annotated[
     int | None,
     typer.Option(min=1, help="Steps that the loops of a .nir look back, for chips that need them."),
 ]
+EventRate = Annotated[
+    float | None,
+    typer.Option(
+        "--event-rate",
+        help="The largest share of inputs that fire in one step: excludes overflow for those only.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -57,6 +64,7 @@ def compile_(
     contract: ContractName = None,
     dt: Dt = None,
     feedback: Feedback = None,
+    event_rate: EventRate = None,
     emit: Emit = None,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +72,7 @@ def compile_(
     stated = stated_contract(contract, dt)
     emitter = emitter_of(emit, out, stop_after)
     with working(f"compiling {shown(model)}"):
-        compiled = compile_model(model, target, bits, stated, stop_after, feedback)
+        compiled = compile_model(model, target, bits, stated, stop_after, feedback, event_rate)
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
     if dump_ir is not None:

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from msgspec import UnsetType
 
 from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.cli.console import errors, output, print_json, shown, table, working
 from sast_compile.compare import Compared, Difference
 from sast_compile.diagnose import Seen, inputs_seen
 from sast_compile.errors import CompileError
+from sast_compile.ir.events import busiest
 from sast_compile.verification import Checked, Verdict, Verification, verify
 
 SHOWN_INPUTS = 12
@@ -60,6 +62,8 @@ def verify_(
         print_json(_document(path, result))
     else:
         _print(result)
+        _print_event_rate(result, artifact.provenance.event_rate)
+        _print_verdict(result)
     raise typer.Exit(result.verdict.value)
 
 
@@ -88,7 +92,19 @@ def _print(result: Verification) -> None:
     _print_rounding(result)
     _print_tallies(result)
     _print_drift(result)
-    _print_verdict(result)
+
+
+def _print_event_rate(result: Verification, stated: float | UnsetType) -> None:
+    """Whether the samples are as sparse as the proof of no overflow supposes."""
+    if isinstance(stated, UnsetType):
+        return
+    found = busiest(result.program, result.samples.events)
+    text = (
+        f"event rate: at most {found:.4g} of an input's elements are active in one step of these "
+        f"samples; overflow is excluded up to {stated:.4g}"
+    )
+    style = "[bold yellow]beyond what was stated:[/] " if found > stated else ""
+    output.print(style + text, soft_wrap=True)
 
 
 def _print_layers(result: Verification) -> None:
@@ -99,7 +115,8 @@ def _print_layers(result: Verification) -> None:
         if checked.absent:
             rows.add_row(name, "", "", "", "", "[yellow]not run[/]")
         for i, layer in enumerate(checked.layers):
-            rows.add_row("" if i else name, shown(layer.layer), *_cells(layer))
+            cells = _cells(layer, checked.own.get(layer.layer))
+            rows.add_row("" if i else name, shown(layer.layer), *cells)
         seconds = {k: v for k, v in checked.seconds.items() if v >= 0.005}
         if seconds:
             took = ", ".join(f"{what} {s:.2f} s" for what, s in seconds.items())
@@ -107,9 +124,11 @@ def _print_layers(result: Verification) -> None:
     output.print(rows)
 
 
-def _cells(layer: Compared) -> list[str]:
+def _cells(layer: Compared, own: str | None) -> list[str]:
     counts = [f"{layer.values[k]:,}" if k in layer.values else "" for k in ("u", "v")]
     verdict = "[green]identical[/]" if layer.identical else "[bold red]DIFFERENT[/]"
+    if own:
+        verdict += f", [yellow]our own process:[/] {shown(own)}"
     return [f"{layer.spikes:,} of {layer.values['spikes']:,}", *counts, verdict]
 
 
@@ -197,6 +216,11 @@ def _print_verdict(result: Verification) -> None:
             why = [f"layer {name} never fired" for name in result.silent]
             if not any(c.role == "oracle" and not c.absent for c in result.checked):
                 why.append("no independent oracle ran")
+            why += [
+                f"layer {name} ran on a process of ours, not Intel's: {own}"
+                for checked in result.checked
+                for name, own in checked.own.items()
+            ]
             output.print(f"[bold yellow]not proven:[/] nothing differs, but {'; '.join(why)}")
 
 

@@ -45,6 +45,15 @@ def by_input(program: Program, events: Events) -> dict[str, npt.ArrayLike]:
     return {name: np.asarray(events)[name] for name in names}
 
 
+def busiest(program: Program, events: Events) -> float:
+    """The largest share of an input's elements that is other than 0 in one step of one sample."""
+    batch = input_batch(program, events)
+    return max(
+        float((data != 0).reshape(*data.shape[:2], -1).mean(axis=2).max())
+        for data in batch.values()
+    )
+
+
 def together(events: Mapping[str, Array]) -> Array:
     """The events of one input as they are, of several as one structured array.
 

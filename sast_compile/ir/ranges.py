@@ -4,12 +4,17 @@ Interval arithmetic, per neuron: a bound inside a clamp proves that the clamp ne
 ``x <- r x + c`` with ``0 <= r < 1`` stays within ``c / (1 - r)``; without leak only a run of known
 length bounds it. A neuron that fires and resets to 0 starts each step at most at its threshold,
 which bounds v from above.
+
+A bound may also be asked for under a stated event rate: no more than a share of each input's
+elements is other than 0 in one step. A sum is then that of its largest terms, as many as can be
+active.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -42,10 +47,14 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Range:
-    """Per element the least and greatest value that can occur: before a clamp, or after it."""
+    """Per element the least and greatest value that can occur: before a clamp, or after it.
+
+    ``active``: how many elements can be other than 0 in one step; None where nothing is known.
+    """
 
     low: Floats
     high: Floats
+    active: int | None = None
 
     @property
     def least(self) -> float:
@@ -76,19 +85,28 @@ class Reach:
         ]
 
 
-def reaches(program: Program, steps: int | None = None) -> dict[str, Reach]:
-    """The reach of every integer population, for any input and (if given) up to ``steps`` steps."""
+def reaches(
+    program: Program, steps: int | None = None, event_rate: float | None = None
+) -> dict[str, Reach]:
+    """The reach of every integer population, for any input and (if given) up to ``steps`` steps.
+
+    With an ``event_rate``, for inputs of which at most this share is other than 0 in one step.
+    """
     wires: dict[str, Range] = {}
     found: dict[str, Reach] = {}
     for node in program.nodes:
         xs = [wires.get(e.node) or _of_type(program, e.node) for e in node.inputs]
         op = node.op
         match op:
-            case Input() | Terms() | Join() | Scale():
+            case Input():
+                whole = _of_type(program, node.name)
+                wires[node.name] = replace(whole, active=at_rate(whole.low.size, event_rate))
+            case Terms() | Join() | Scale():
                 wires[node.name] = _of_type(program, node.name)
             case Flatten():
                 shape = program.types[node.name].shape
-                wires[node.name] = Range(xs[0].low.reshape(shape), xs[0].high.reshape(shape))
+                low, high = xs[0].low.reshape(shape), xs[0].high.reshape(shape)
+                wires[node.name] = Range(low, high, xs[0].active)
             case SumPool2d():
                 wires[node.name] = Range(
                     *(sum_pool(op, e[None])[0] for e in (xs[0].low, xs[0].high))
@@ -108,6 +126,11 @@ def reaches(program: Program, steps: int | None = None) -> dict[str, Reach]:
     return found
 
 
+def at_rate(size: int, event_rate: float | None) -> int | None:
+    """How many of ``size`` elements a share of ``event_rate`` are, at least one."""
+    return None if event_rate is None else max(math.ceil(event_rate * size), 1)
+
+
 def _of_type(program: Program, name: str) -> Range:
     """What the type allows; a float may be anything."""
     op = program.by_name[name].op
@@ -123,8 +146,20 @@ def _of_type(program: Program, name: str) -> Range:
 def _projected(op: Dense, consts: Consts, x: Range) -> Range:
     weight = lookup(op.weight, consts).data.astype(np.float64)
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
-    low, high = positive @ x.low + negative @ x.high, positive @ x.high + negative @ x.low
+    if x.active is not None and x.active < weight.shape[1]:
+        low = -_largest(-(positive * x.low + negative * x.high), x.active)
+        high = _largest(positive * x.high + negative * x.low, x.active)
+    else:
+        low, high = positive @ x.low + negative @ x.high, positive @ x.high + negative @ x.low
     return Range(np.floor(low * 2.0**op.exponent), np.floor(high * 2.0**op.exponent))
+
+
+def _largest(terms: Floats, count: int) -> Floats:
+    """The sum of the ``count`` largest terms of every row; none is below 0."""
+    rows = terms.reshape(len(terms), -1)
+    count = min(count, rows.shape[1])
+    total: Floats = np.partition(rows, rows.shape[1] - count, axis=1)[:, -count:].sum(axis=1)
+    return total
 
 
 def _convolved(op: Conv2d, consts: Consts, x: Range) -> Range:
@@ -132,7 +167,14 @@ def _convolved(op: Conv2d, consts: Consts, x: Range) -> Range:
     positive, negative = np.maximum(weight, 0), np.minimum(weight, 0)
     low = convolve(op, x.low[None], positive) + convolve(op, x.high[None], negative)
     high = convolve(op, x.high[None], positive) + convolve(op, x.low[None], negative)
-    return Range(np.floor(low[0] * 2.0**op.exponent), np.floor(high[0] * 2.0**op.exponent))
+    low, high = low[0], high[0]
+    if x.active is not None:
+        least, most = float(x.low.min()), float(x.high.max())
+        channels = (len(weight), *(1,) * (low.ndim - 1))
+        bottom = -_largest(-(positive * least + negative * most), x.active).reshape(channels)
+        top = _largest(positive * most + negative * least, x.active).reshape(channels)
+        low, high = np.maximum(low, bottom), np.minimum(high, top)
+    return Range(np.floor(low * 2.0**op.exponent), np.floor(high * 2.0**op.exponent))
 
 
 def _population(op: Neuron, consts: Consts, xs: list[Range], steps: int | None) -> Reach:

@@ -19,13 +19,14 @@ def check_registers(program: Program, target: Target, options: Options) -> Lower
     for node in program.nodes:
         if isinstance(node.op, Projection):
             _check_weights(program, node.name, node.op, target)
-    found = reaches(program, options.steps)
+    found = reaches(program, options.steps, options.event_rate)
     for name, neuron in program.neurons.items():
         if neuron.is_float:
             raise TargetLimit("is still a float neuron", where=name)
         _check_neuron(program, name, neuron, target)
         _check_current(name, found[name], target)
-    return Lowered(program, tuple(_note(n, op, found[n]) for n, op in program.neurons.items()))
+    notes = (_note(n, op, found[n], options) for n, op in program.neurons.items())
+    return Lowered(program, tuple(notes))
 
 
 def _check_weights(program: Program, name: str, op: Projection, target: Target) -> None:
@@ -74,8 +75,8 @@ def _within(name: str, what: str, value: float, low: int, high: int) -> None:
         )
 
 
-def _note(name: str, op: Neuron, reach: Reach) -> Note:
+def _note(name: str, op: Neuron, reach: Reach, options: Options) -> Note:
     spans = [f"{s} in [{r.least + 0:.0f}, {r.most + 0:.0f}]" for s, r in reach.states.items()]
     clamped = reach.may_clamp(op)
-    verdict = f"{', '.join(clamped)} may be clamped" if clamped else "proven for every input"
+    verdict = f"{', '.join(clamped)} may be clamped" if clamped else f"proven for {options.inputs}"
     return Note(name, f"{'; '.join(spans)}: {verdict}", {"proven": float(not clamped)})

@@ -78,11 +78,12 @@ def _choose(program: Program, name: str, target: Target, options: Options) -> _C
         wraps = wraps or bool(choices)
     if not wraps:
         raise refusals[-1]
+    way = "" if options.event_rate else ", or --event-rate if never so many fire at once"
     raise TargetLimit(
         f"the summed current can leave the {target.neurons.current_limit} that u holds "
         "without wrapping, at every weight exponent",
         where=name,
-        hint="fewer inputs, fewer bits, or weights with a smaller sum beside the largest",
+        hint=f"fewer inputs, fewer bits, or weights with a smaller sum beside the largest{way}",
     )
 
 
@@ -117,18 +118,26 @@ def _folded(
     found = composed(program, name, unit_of_a, target)
     neuron, ops[name] = found.neuron, found.neuron
     folded = program.with_ops(ops, found.consts)
-    reach = reaches(folded, options.steps)[name]
+    reach = reaches(folded, options.steps, options.event_rate)[name]
     clamped = set(reach.may_clamp(neuron))
     if any(max(-a.least, a.most) > target.neurons.current_limit for a in reach.currents):
         clamped.add("u")
-    note = _note(name, program.neurons[name], neuron, exponent, found, sorted(clamped))
+    note = _note(name, program.neurons[name], neuron, exponent, found, sorted(clamped), options)
     return _Choice(folded, exponent, tuple(sorted(clamped)), note)
 
 
 def _note(
-    name: str, before: Neuron, after: Neuron, exponent: int, found: Composed, clamped: list[str]
+    name: str,
+    before: Neuron,
+    after: Neuron,
+    exponent: int,
+    found: Composed,
+    clamped: list[str],
+    options: Options,
 ) -> Note:
-    proof = "no overflow for any input" if not clamped else f"{', '.join(clamped)} may saturate"
+    proof = (
+        f"no overflow for {options.inputs}" if not clamped else f"{', '.join(clamped)} may saturate"
+    )
     numbers = {"exponent": exponent, "exact": float(found.exact and not clamped)}
     if before.fire is None or after.fire is None:
         return Note(name, f"never fires, weight exponent {exponent}; {proof}", numbers)

@@ -12,10 +12,22 @@ from sast_compile.target import Target
 
 @dataclass(frozen=True)
 class Options:
-    """What the user chose: ``bits`` of a weight, and ``steps`` of a sample where they are known."""
+    """What the user chose: ``bits`` of a weight, and ``steps`` of a sample where they are known.
+
+    ``event_rate``: the largest share of an input's elements that is other than 0 in one step; what
+    is proven is then proven for such inputs only.
+    """
 
     bits: int = 8
     steps: int | None = None
+    event_rate: float | None = None
+
+    @property
+    def inputs(self) -> str:
+        """For which inputs a proof holds, in words."""
+        if self.event_rate is None:
+            return "any input"
+        return f"any input with at most {self.event_rate:.4g} of its elements active in a step"
 
 
 @dataclass(frozen=True)

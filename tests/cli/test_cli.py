@@ -22,11 +22,14 @@ from command_line import (
 )
 
 import sast_compile
+from sast_compile import verification
 from sast_compile.artifact import load_artifact, save_artifact
-from sast_compile.backends.lava import lava_status
+from sast_compile.backends import reference
+from sast_compile.backends.lava import LavaRun, Timings, lava_status
 from sast_compile.catalog import model_names, target_names
 from sast_compile.cli.app import VERBS
 from sast_compile.compile import compile_model
+from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program
 from sast_compile.target import load_target
 
@@ -174,6 +177,20 @@ def test_verify_without_an_oracle_is_exit_code_3(sast: Command, here: Path) -> N
     ended = sast("verify", "net.sast", "--backend", "torch")
     assert ended.code == 3
     assert "not proven: nothing differs, but no independent oracle ran" in ended.out
+
+
+def test_verify_says_which_layer_a_process_of_ours_computed(
+    sast: Command, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own(program: Program, events: Any, **_: Any) -> LavaRun:
+        trace = reference.run(program, events, record="states")
+        return LavaRun(trace, Timings(), {"lif1": "reset 'subtract' (after_fire)"})
+
+    monkeypatch.setattr(verification, "run_lava", own)
+    found = document(sast("verify", "net.sast", "--backend", "lava", "--json"), 3)
+    assert found["backends"][1]["own"] == {"lif1": "reset 'subtract' (after_fire)"}
+    said = " ".join(sast("verify", "net.sast", "--backend", "lava").out.split())
+    assert "layer lif1 ran on a process of ours, not Intel's: reset 'subtract'" in said
 
 
 def test_verify_without_the_source_or_torch_says_what_did_not_run(

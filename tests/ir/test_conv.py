@@ -89,7 +89,8 @@ def test_a_program_by_hand() -> None:
 @pytest.mark.parametrize(
     ("shape", "weight", "words"),
     [
-        ((3, 4), (2, 3, 1, 1), "does not fit an input"),
+        ((4,), (2, 4, 1, 1), "does not fit an input"),
+        ((3, 4), (2, 3, 2, 1), "larger than the padded input"),
         ((3, 4, 4), (2, 2, 1, 1), "3 channels to 2 in 1 groups"),
         ((1, 2, 2), (1, 1, 3, 3), "larger than the padded input"),
     ],

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-from sast_compile.backends.lava.environment import clean_environment
+from lava_app import run_app
 
 pytestmark = pytest.mark.lava
-
-ROOT = Path(__file__).parents[2]
-APPS = Path(__file__).parent / "apps"
-SECONDS = 120
-
-
-def run_app(python: Path, name: str, *arguments: Path) -> Any:
-    """What the app prints, from JSON; its error output if it fails."""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [str(python), str(APPS / f"{name}.py"), *map(str, arguments)],
-        env={**clean_environment(), "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def assert_equal(counts: dict[str, int], values: int | None = None) -> None:
@@ -61,7 +37,7 @@ def test_small_programs(python_with_lava: Path, tmp_path: Path) -> None:
     found = run_app(python_with_lava, "small", tmp_path / "app.pickle")
     for control in ("loop, by the open one", "recurrent, without its resets"):
         assert found.pop(control)["differing"] > 0
-    assert len(found) == 10
+    assert len(found) == 11
     for counts in found.values():
         assert_equal(counts)
 

@@ -78,7 +78,7 @@ def test_a_compiled_program_passes_unchanged() -> None:
         assert note.numbers == {"proven": 1.0}
         for state, reach in found[note.node].states.items():
             assert f"{state} in [{reach.least + 0:.0f}, {reach.most + 0:.0f}]" in note.text
-        assert note.text.endswith(": proven for every input")
+        assert note.text.endswith(": proven for any input")
     assert [note.node for note in result.notes] == ["lif1", "lif2"]
     assert lowered(result.program, ["check_registers"], steps=10) == result
 

@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.backends.lava.graph import Graph, lower
-from sast_compile.errors import CompileError
+from sast_compile.backends.lava.registers import Population
+from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.events import Events, input_batch
+from sast_compile.ir.loihi import ALIGNMENT
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program, print_program
 from sast_compile.ir.types import Array
@@ -23,7 +25,8 @@ from sast_compile.trace import Layer, Trace
 Record: TypeAlias = Literal["outputs", "spikes", "states"]
 
 TIMINGS = "timings.json"
-POPULATIONS = 24  # in one graph: each is up to three processes of the operating system
+POPULATIONS = 24  # in one graph: each is two processes of the operating system, and one a path
+LONGER = 2  # the longest run of a graph against its shortest, whose processes step on idly
 WIDTH = 4096  # elements of all inputs in one graph: every first Dense holds zeros for the others'
 
 
@@ -45,10 +48,21 @@ class Job:
         return int(next(iter(self.events.values())).shape[1])
 
     @property
-    def recorded(self) -> tuple[str, ...]:
-        """The populations to record, in execution order."""
+    def period(self) -> int:
+        """The steps from one sample to the next."""
+        return self.steps + self.graph.gap
+
+    @property
+    def run_length(self) -> int:
+        """The steps of a run, to the last recorded one."""
+        return self.samples * self.period + self.graph.latency
+
+    @property
+    def recorded(self) -> tuple[Population, ...]:
+        """The populations to record, in the order of the trace."""
+        by_name = {population.name: population for population in self.graph.populations}
         names = self.graph.outputs if self.record == "outputs" else self.program.neurons
-        return tuple(dict.fromkeys(names))
+        return tuple(by_name[name] for name in dict.fromkeys(names))
 
 
 def job(program: Program, events: Events, record: Record = "states") -> Job:
@@ -66,9 +80,9 @@ def _flat(data: Array) -> npt.NDArray[np.int32]:
 
 
 def grouped(jobs: Sequence[Job]) -> list[list[int]]:
-    """The indices of ``jobs`` that share a graph: equal steps a sample, and not too many."""
+    """The indices of ``jobs`` that share a graph: runs of similar length, and not too many."""
     groups: list[list[int]] = []
-    for index in sorted(range(len(jobs)), key=lambda i: jobs[i].steps):
+    for index in sorted(range(len(jobs)), key=lambda i: jobs[i].run_length):
         if groups and _fit([jobs[i] for i in (*groups[-1], index)]):
             groups[-1].append(index)
         else:
@@ -79,7 +93,8 @@ def grouped(jobs: Sequence[Job]) -> list[list[int]]:
 def _fit(jobs: Sequence[Job]) -> bool:
     populations = sum(len(one.graph.populations) for one in jobs)
     width = sum(events.shape[2] for one in jobs for events in one.events.values())
-    alike = len({one.steps for one in jobs}) == 1
+    lengths = [one.run_length for one in jobs]
+    alike = max(lengths) <= LONGER * min(lengths)
     return alike and populations <= POPULATIONS and width <= WIDTH
 
 
@@ -90,14 +105,32 @@ def record_path(folder: Path, index: int, population: str) -> Path:
 
 def read_trace(folder: Path, index: int, job: Job) -> Trace:
     """What the recorders of the job ``index`` wrote, cut into samples."""
-    return Trace({name: _layer(folder, index, job, name) for name in job.recorded})
+    return Trace({one.name: _layer(folder, index, job, one) for one in job.recorded})
 
 
-def _layer(folder: Path, index: int, job: Job, name: str) -> Layer:
-    shape = (job.samples, job.steps, *job.program.neurons[name].shape)
-    with np.load(record_path(folder, index, name), allow_pickle=False) as data:
-        arrays = {key: data[key].reshape(shape) for key in data.files}
-    return Layer(arrays.pop("spikes"), arrays)
+def _layer(folder: Path, index: int, job: Job, population: Population) -> Layer:
+    shape = (job.samples, job.period, *population.shape)
+    with np.load(record_path(folder, index, population.name), allow_pickle=False) as data:
+        arrays = {key: data[key].reshape(shape)[:, : job.steps] for key in data.files}
+    spikes = arrays.pop("spikes")
+    if population.fires:
+        return Layer(spikes, arrays)
+    _check_silence(population, spikes)
+    return Layer(arrays["v"], arrays if job.record == "states" else {})
+
+
+def _check_silence(readout: Population, spikes: npt.NDArray[Any]) -> None:
+    """Unsupported if the LIF that holds a readout was reset by a spike: then v is not the one read.
+
+    Without a spike its v is that of a neuron that cannot fire, so the run itself is the proof.
+    """
+    if spikes.any():
+        raise Unsupported(
+            f"it does not fire, but its v passed the highest threshold of Lava's LIF,"
+            f" {readout.vth} << {ALIGNMENT}, {int(spikes.sum())} times",
+            where=readout.name,
+            hint="scale the weights of this layer down, or run it on another back end",
+        )
 
 
 def write_jobs(folder: Path, jobs: Iterable[Job]) -> None:

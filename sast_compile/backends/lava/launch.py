@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -32,18 +32,27 @@ TIME_LIMIT = 600.0  # seconds
 
 @dataclass(frozen=True)
 class LavaRun:
-    """What one program did, and how long Lava took."""
+    """What one program did, and how long Lava took.
+
+    ``own`` names the populations that a Process of ours computed, and what of them Intel's lacks:
+    for these Lava is no independent oracle.
+    """
 
     trace: Trace
     timings: Timings
+    own: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LavaRuns:
-    """What several programs did, in the order of the jobs, and how long Lava took in all."""
+    """What several programs did, in the order of the jobs, and how long Lava took in all.
+
+    ``own`` is `LavaRun.own` of each.
+    """
 
     traces: tuple[Trace, ...]
     timings: Timings
+    own: tuple[Mapping[str, str], ...]
 
 
 def run(
@@ -53,7 +62,7 @@ def run(
     *,
     time_limit: float = TIME_LIMIT,
 ) -> LavaRun:
-    """The trace of an integer ``program`` on ``events``, computed by stock Lava processes.
+    """The trace of an integer ``program`` on ``events``, computed by Lava's processes.
 
     ``events`` are (samples, steps, *input shape), by input if there are several; ``record`` and the
     trace are those of the reference interpreter. ``time_limit`` is in seconds. Raises Unsupported
@@ -61,7 +70,7 @@ def run(
     events that do not fit, BackendUnavailable if there is no Lava, or it fails or takes too long.
     """
     runs = run_many([(program, events)], record, time_limit=time_limit)
-    return LavaRun(runs.traces[0], runs.timings)
+    return LavaRun(runs.traces[0], runs.timings, runs.own[0])
 
 
 def run_many(
@@ -79,7 +88,8 @@ def run_many(
         written = time.perf_counter()
         traces = tuple(read_trace(folder, index, one) for index, one in enumerate(prepared))
     ended = time.perf_counter()
-    return LavaRuns(traces, replace(timings, fetch=ended - written, total=ended - began))
+    took = replace(timings, fetch=ended - written, total=ended - began)
+    return LavaRuns(traces, took, tuple(one.graph.own for one in prepared))
 
 
 def _run_here(jobs: Sequence[Job], folder: Path, time_limit: float) -> Timings:

@@ -2,11 +2,13 @@
 
 One graph holds many programs, which share one RingBuffer (Lava runs what is connected: each Dense
 reads its own columns, the others have weight 0), and many samples one behind the other: LIFReset
-clears a population in the step of its column 0, which is later in deeper layers.
+clears a population in the step of its column 0, which is later in deeper layers, and connections
+are silent where a column of the sample before would arrive (`processes.connections`).
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,13 +19,16 @@ import numpy as np
 import numpy.typing as npt
 from lava.magma.core.run_conditions import RunSteps
 from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc.dense.process import Dense
 from lava.proc.io.source import RingBuffer
 
-from sast_compile.backends.lava.graph import Matrix, Projection
+from sast_compile.backends.lava.graph import Projection
 from sast_compile.backends.lava.jobs import Job, record_path
 from sast_compile.backends.lava.processes.recorder import SpikeRecorder, StateRecorder
-from sast_compile.backends.lava.stock import dense_process, lif_process
+from sast_compile.backends.lava.registers import Population
+from sast_compile.backends.lava.stock import connection_process, lif_process
 from sast_compile.backends.lava.timings import Timings
+from sast_compile.backends.lava.unrolled import Matrix
 from sast_compile.errors import BackendUnavailable
 
 POLL = 0.002  # seconds between two looks at whether the run is over
@@ -32,12 +37,12 @@ POLL = 0.002  # seconds between two looks at whether the run is over
 def run_graph(jobs: Mapping[int, Job], folder: Path, deadline: float = float("inf")) -> Timings:
     """Runs ``jobs`` side by side in one graph; the records of job i are ``folder``/i.*.npz.
 
-    All jobs have the same number of steps a sample. ``deadline`` is in seconds of time.monotonic.
+    ``deadline`` is in seconds of time.monotonic.
     Raises BackendUnavailable if a Lava process dies or the deadline passes; stops Lava always.
     """
     began = time.perf_counter()
     source = _build(jobs, folder)
-    steps = max(one.samples * one.steps + one.graph.latency for one in jobs.values())
+    steps = max(one.run_length for one in jobs.values())
     try:
         source.create_runtime(run_cfg=Loihi2SimCfg(select_tag="fixed_pt"))
         built = time.perf_counter()
@@ -66,29 +71,39 @@ def _build(jobs: Mapping[int, Job], folder: Path) -> Any:
 
 def _columns(jobs: Sequence[Job]) -> npt.NDArray[np.int32]:
     """Every input of every job, (elements, steps): column k is sent in step k + 1."""
-    length = max(one.samples * one.steps for one in jobs)
+    length = max(one.run_length for one in jobs)
     rows = []
     for one in jobs:
         for events in one.events.values():
-            flat = events.reshape(-1, events.shape[2])
+            spaced = np.pad(events, ((0, 0), (0, one.graph.gap), (0, 0)))
+            flat = spaced.reshape(-1, events.shape[2])
             rows.append(np.pad(flat, ((0, length - len(flat)), (0, 0))).T)
     return np.concatenate(rows)
 
 
 def _place(source: Any, index: int, one: Job, slices: Mapping[str, slice], folder: Path) -> None:
     """Makes and connects the processes of one job."""
-    lifs = {p.name: lif_process(p, one.steps) for p in one.graph.populations}
+    lifs = {p.name: lif_process(p, one.period) for p in one.graph.populations}
     starts = {p.name: p.start for p in one.graph.populations}
     width = source.s_out.shape[0]
     for projection in one.graph.projections:
         piece = slices.get(projection.source)
         start = starts[projection.target]
-        dense = dense_process(_widened(projection, width, piece), one.steps, start + 1)
-        (source if piece else lifs[projection.source]).s_out.flatten().connect(dense.s_in)
-        current_in = lifs[projection.target].a_in
-        dense.a_out.reshape(current_in.shape).connect(current_in)
-    for name in one.recorded:
-        _record(lifs[name], one, starts[name], record_path(folder, index, name))
+        connection = connection_process(_widened(projection, width, piece), one.period, start + 1)
+        (source if piece else lifs[projection.source]).s_out.flatten().connect(connection.s_in)
+        _drive(connection, lifs[projection.target])
+    for name in one.graph.adrift:  # Lava runs what is connected to the source, and so it is
+        nothing = np.zeros((math.prod(lifs[name].a_in.shape), width), np.int32)
+        connection = Dense(weights=nothing)
+        source.s_out.connect(connection.s_in)
+        _drive(connection, lifs[name])
+    for population in one.recorded:
+        path = record_path(folder, index, population.name)
+        _record(lifs[population.name], one, population, path)
+
+
+def _drive(connection: Any, lif: Any) -> None:
+    connection.a_out.reshape(lif.a_in.shape).connect(lif.a_in)
 
 
 def _widened(projection: Projection, width: int, piece: slice | None) -> Projection:
@@ -107,12 +122,13 @@ def _widened(projection: Projection, width: int, piece: slice | None) -> Project
     return replace(projection, weights=padded)
 
 
-def _record(lif: Any, one: Job, start: int, path: Path) -> None:
-    kind = StateRecorder if one.record == "states" else SpikeRecorder
-    count = one.samples * one.steps
-    recorder = kind(shape=lif.s_out.shape, first=start + 1, count=count, path=str(path))
+def _record(lif: Any, one: Job, population: Population, path: Path) -> None:
+    states = one.record == "states" or not population.fires
+    kind = StateRecorder if states else SpikeRecorder
+    count, first = one.samples * one.period, population.start + 1
+    recorder = kind(shape=lif.s_out.shape, first=first, count=count, path=str(path))
     lif.s_out.connect(recorder.s_in)
-    if one.record == "states":
+    if states:
         recorder.u.connect_var(lif.u)
         recorder.v.connect_var(lif.v)
 

@@ -15,15 +15,13 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from sast_compile.artifact import Artifact, load_artifact
 from sast_compile.backends.lava.graph import Graph, Projection, Source, lower
-from sast_compile.backends.lava.stock import dense_process, lif_process
+from sast_compile.backends.lava.stock import ONCE, connection_process, lif_process
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program, print_program
 from sast_compile.lava.net_ports import FanInPort, NetInPort, PortShape
 
 Net: TypeAlias = Union[str, "os.PathLike[str]", Artifact, Program]
-
-ONCE = (1 << 31) - 1  # a reset interval longer than any run: the reset at column 0 is the only one
 
 
 class CompiledNet(AbstractProcess):  # type: ignore[misc]  # Lava has no types
@@ -47,8 +45,9 @@ class CompiledNet(AbstractProcess):  # type: ignore[misc]  # Lava has no types
     starts each sample from rest, in the very step in which its column 0 reaches it. With None the
     states run on; a net with biases still starts at rest once, with column 0 of the first sample.
 
-    ``layers`` and ``projections`` hold the stock processes inside by node name, in execution order:
-    ``monitor.probe(net.layers["lif1"].v, steps)``. ``program`` is what was loaded.
+    ``layers`` and ``projections`` hold the processes inside by node name, in execution order:
+    ``monitor.probe(net.layers["lif1"].v, steps)``. All are Intel's, but for a population whose
+    reset Intel's LIF lacks. ``program`` is what was loaded.
 
     Run it with a configuration that picks the bit-accurate models:
     ``Loihi2SimCfg(select_tag="fixed_pt")``. Lava's ``lava.utils.serialization`` saves and loads
@@ -73,6 +72,7 @@ class CompiledNet(AbstractProcess):  # type: ignore[misc]  # Lava has no types
         self.program = _loaded(net)
         graph = lower(self.program)
         source, output = _only_ports(graph)
+        _check_gap(graph, reset_interval)
         starts = {population.name: population.start for population in graph.populations}
         self.latency: int = starts[output]
         self.first_step, self.out_step = first_step, first_step + self.latency
@@ -82,12 +82,12 @@ class CompiledNet(AbstractProcess):  # type: ignore[misc]  # Lava has no types
             for population in graph.populations
         }
         self.projections = {
-            one.name: dense_process(one, interval, first_step + starts[one.target])
-            for one in graph.projections
+            label: connection_process(one, interval, first_step + starts[one.target])
+            for label, one in zip(graph.labels, graph.projections, strict=True)
         }
         self._add_ports(source, self.layers[output].s_out)
-        for one in graph.projections:
-            self._connect(one, from_port=one.source == source.name)
+        for label, one in zip(graph.labels, graph.projections, strict=True):
+            self._connect(label, one, from_port=one.source == source.name)
 
     def _add_ports(self, source: Source, last: Any) -> None:
         """``inp`` in the shape of ``source``, and ``out`` behind the port ``last``."""
@@ -95,9 +95,9 @@ class CompiledNet(AbstractProcess):  # type: ignore[misc]  # Lava has no types
         self.out = OutPort(shape=PortShape(last.shape, f"{self.name}.out"))
         last.connect(self.out)
 
-    def _connect(self, projection: Projection, *, from_port: bool) -> None:
+    def _connect(self, label: str, projection: Projection, *, from_port: bool) -> None:
         """Source, ``projection`` and target, one behind the other."""
-        dense, target = self.projections[projection.name], self.layers[projection.target]
+        dense, target = self.projections[label], self.layers[projection.target]
         source = self.inp if from_port else self.layers[projection.source].s_out
         if from_port:
             dense.s_in = FanInPort(shape=dense.s_in.shape)
@@ -151,7 +151,25 @@ def _only_ports(graph: Graph) -> tuple[Source, str]:
             where=graph.name,
             hint="return one population; the others can be reached through `layers`",
         )
-    return graph.sources[0], graph.outputs[0]
+    (output,) = graph.outputs
+    if not all(one.fires for one in graph.populations if one.name == output):
+        raise Unsupported(
+            "it returns its voltage; the port of a CompiledNet sends spikes",
+            where=output,
+            hint="return a population that fires; this one's v can be reached through `layers`",
+        )
+    return graph.sources[0], output
+
+
+def _check_gap(graph: Graph, reset_interval: int | None) -> None:
+    if graph.gap and reset_interval is not None:
+        raise Unsupported(
+            f"a population reads {graph.gap} columns ahead of its own, so samples without a gap"
+            " would see one another",
+            where=graph.name,
+            hint="compile for loihi2, whose latency pass lets no population read ahead; or leave"
+            " reset_interval out",
+        )
 
 
 @implements(proc=CompiledNet, protocol=LoihiProtocol)

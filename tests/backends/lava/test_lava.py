@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from lava_equality import Case, assert_equal_on_lava, differences
 from loihi_programs import LoihiLayer, chain, loihi_neuron, random_chain
 
 from sast_compile.backends import reference
@@ -21,38 +21,11 @@ from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Add, Dense, Flatten, Input
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
-from sast_compile.trace import Tally, Trace
-
-Array = npt.NDArray[Any]
-Case = tuple[Program, Array | Mapping[str, Array]]
 
 pytestmark = [
     pytest.mark.lava,
     pytest.mark.skipif(lava_status().python is None, reason=f"NO LAVA: {lava_status()}"),
 ]
-
-
-def differences(found: Trace, wanted: Trace) -> dict[str, int]:
-    """By layer: how many spikes, u and v differ."""
-    assert list(found.layers) == list(wanted.layers)
-    return {
-        name: int((found[name].spikes != layer.spikes).sum())
-        + sum(int((found[name].states[s] != layer.states[s]).sum()) for s in layer.states)
-        for name, layer in wanted.layers.items()
-    }
-
-
-def assert_equal_on_lava(cases: Sequence[Case]) -> list[dict[str, Tally]]:
-    """Every case is identical on Lava; the tallies of the reference, by case and layer."""
-    lava = run_many(cases).traces
-    expected = [reference.run(program, events, "states") for program, events in cases]
-    found = [differences(a, b) for a, b in zip(lava, expected, strict=True)]
-    assert not any(count for case in found for count in case.values()), found
-    for trace in lava:
-        for layer in trace.layers.values():
-            assert set(layer.states) == {"u", "v"}
-            assert layer.spikes.dtype == np.uint8
-    return [{n: layer.tally or Tally() for n, layer in t.layers.items()} for t in expected]
 
 
 @pytest.mark.parametrize("block", range(4))

@@ -15,6 +15,7 @@ from lava.proc.io.sink import RingBuffer as Sink
 from lava.proc.io.source import RingBuffer as Source
 from lava.proc.lif.process import LIF
 from lava.utils.serialization import load, save
+from loihi_graphs import own_reset, random_graph, with_neurons
 from loihi_programs import LoihiLayer, chain, loihi_neuron, random_chain
 from measure import FIXED, aligned, columns, count
 
@@ -159,8 +160,16 @@ def loop() -> dict[str, Counts]:
     return {"loop": count(found, wanted), "loop, by the open one": count(found, open_loop)}
 
 
+def wired(seed: int) -> tuple[Program, Any]:
+    """Delays and loops, and resets of ours; one input and one output, nothing that reads ahead."""
+    program, events = random_graph(seed, samples=6)
+    program = with_neurons(program, events, seed, own_reset)
+    return replace(program, outputs=program.outputs[:1]), events["x"]
+
+
 if __name__ == "__main__":
     RECURRENT = random_chain(3, recurrent=True, samples=20)
+    WIRED = 9
     GRADED = random_chain(5, input_bits=4, samples=10)
     print(
         json.dumps(
@@ -173,6 +182,7 @@ if __name__ == "__main__":
                 "saved": alone(*random_chain(8), reset=True, file=sys.argv[1]),
                 "convolution, two sources": two_sources(),
                 "recurrent, without its resets": alone(*RECURRENT, reset=False),
+                "any wiring": alone(*wired(WIRED), reset=True, first_step=4),
                 **two_in_a_row(),
                 **loop(),
             }
