@@ -63,8 +63,8 @@ def _spikes(network: Network, events: Array, kind: type[np.generic]) -> Spikes:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def integer_trace(source: Source, program: Program, events: Array) -> Trace:
-    """L2: the source's own topology with the integers of ``program``.
+def integer_trace(source: Source, program: Program, events: Array | Mapping[str, Array]) -> Trace:
+    """L2: the source's own topology with the integers of ``program``; events by input, or for all.
 
     Raises BackendUnavailable without torch, and for a `.net`, which has no module of its own.
     """
@@ -75,7 +75,7 @@ def integer_trace(source: Source, program: Program, events: Array) -> Trace:
         )
     try:
         from sast_compile.backends import torch_integers
-        from sast_compile.nn.from_nir import GraphModule
+        from sast_compile.frontend.graph_module import GraphModule
     except ImportError:
         raise BackendUnavailable(
             "the torch integer model needs torch, which is not installed here",
@@ -83,5 +83,5 @@ def integer_trace(source: Source, program: Program, events: Array) -> Trace:
         ) from None
     if source.network is not None:
         return torch_integers.run(source.network, program, events)
-    module = GraphModule(source.graph)
-    return torch_integers.run(module, program, events, module.paths)
+    module = GraphModule(source.graph, source.contract)
+    return torch_integers.run(module, program, events, module.holders(program))

@@ -1,9 +1,9 @@
 """L2, the torch integer model: the user's own module with the chip's integers put in.
 
 The module keeps its own topology and its own torch layers; only the numbers are replaced: weights
-by ``W 2^E``, spiking layers by `IntegerNeuron`. A wrong order of axes, fold or comparison in the
-lowering therefore shows, because nothing here was lowered. The equations are written in torch,
-apart from the reference interpreter's.
+by ``W 2^E`` (`torch_weights.py`), spiking layers by `IntegerNeuron`. A wrong order of axes, fold or
+comparison in the lowering therefore shows, because nothing here was lowered. The equations are
+written in torch, apart from the reference interpreter's.
 """
 
 from __future__ import annotations
@@ -13,80 +13,105 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sast_compile.backends.torch_weights import put_weights, submodule
 from sast_compile.contract import ResetWhen
 from sast_compile.errors import CompileError, Unsupported
-from sast_compile.ir.neuron import BitShift, Decay, Factor, MulShift, Param, Ref, State
-from sast_compile.ir.ops import Consts, Neuron, Projection, lookup
+from sast_compile.ir.events import Events, by_input
+from sast_compile.ir.neuron import BitShift, Decay, Factor, Fire, MulShift, Param, Ref, State
+from sast_compile.ir.ops import Consts, Neuron, lookup
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import Array
 from sast_compile.trace import Layer, Trace
 
 EXACT = 2**53  # integers below this are exact in float64, and so are sums of them
 Names: TypeAlias = Mapping[str, str]
 
 
-def run(module: nn.Module, program: Program, events: Array, names: Names | None = None) -> Trace:
+def run(
+    module: nn.Module,
+    program: Program,
+    events: Events,
+    names: Names | None = None,
+) -> Trace:
     """Spikes, u and v of every population of ``program``, computed by ``module``.
 
-    ``events`` is (samples, steps, *input shape); ``names`` maps nodes to submodules where they
-    differ. Raises CompileError if a node has no submodule, Unsupported for neurons that torch
-    integers do not cover.
+    ``events`` are those of the interpreter; a module of several inputs is given a mapping.
+    ``names`` maps nodes to submodules where they differ. Raises CompileError if a node has no
+    submodule, Unsupported for neurons and weights that torch integers do not cover.
     """
     paths = {node: (names or {}).get(node, node) for node in program.by_name}
     model = copy.deepcopy(module).double()
+    put_weights(model, program, paths)
     populations: dict[str, IntegerNeuron] = {}
-    for node in program.nodes:
-        if isinstance(node.op, Projection):
-            _put_weight(model, node.name, paths[node.name], node.op, program.consts)
-        elif isinstance(node.op, Neuron):
-            population = IntegerNeuron(node.name, node.op, program.consts)
-            _submodule(model, node.name, paths[node.name])
-            _set_submodule(model, paths[node.name], population)
-            populations[node.name] = population
+    for name, op in program.neurons.items():
+        population = IntegerNeuron(name, op, program.consts)
+        submodule(model, name, paths[name])
+        _set_submodule(model, paths[name], population)
+        populations[name] = population
     with torch.no_grad():
-        model(torch.as_tensor(events, dtype=torch.float64))
+        model(_doubles(program, events))
     return Trace({name: population.layer() for name, population in populations.items()})
 
 
+def _doubles(program: Program, events: Events) -> Tensor | dict[str, Tensor]:
+    given = by_input(program, events)
+    doubles = {n: torch.as_tensor(np.asarray(x), dtype=torch.float64) for n, x in given.items()}
+    return doubles if len(doubles) > 1 else next(iter(doubles.values()))
+
+
 class IntegerNeuron(nn.Module):
-    """A population in int64: currents (batch, T, *shape), whole numbers in float64, to spikes."""
+    """A population in int64: currents, whole numbers in float64, to spikes, or to v if none fire.
+
+    Over all steps at once, (batch, T, *shape), or one step after the other, by `start` and `step`.
+    """
 
     def __init__(self, name: str, op: Neuron, consts: Consts) -> None:
         super().__init__()
         self.name, self.op, self.value = name, op, partial(_tensor, consts=consts)
         self.record: dict[str, list[Tensor]] = {}
-        states = op.states
-        plain = all(s.adds == "sum" and s.decays == "first" for s in states)
-        reset = op.reset
-        if not plain or op.is_float or len(op.synapses) > 1 or op.fire is None or reset is None:
+        plain = all(s.adds == "sum" and s.decays == "first" for s in op.states)
+        if not plain or op.is_float or len(op.synapses) > 1:
             raise Unsupported("the torch integer model has no such neuron", where=name)
-        if op.fire.limit > 1 or reset.floor is not None:
+        many = op.fire is not None and op.fire.limit > 1
+        if many or (op.reset is not None and op.reset.floor is not None):
             raise Unsupported("the torch integer model has no such spike or reset", where=name)
 
-    def forward(self, current: Tensor) -> Tensor:
-        """The spikes; u and v of every step are kept for `layer`."""
-        whole = _whole(current, self.name)
+    def forward(self, currents: Tensor) -> Tensor:
+        """What the population sends; u and v of every step are kept for `layer`."""
+        state, sent = self.start(currents[:, 0]), []
+        for current in currents.unbind(dim=1):
+            out, state = self.step(current, state)
+            sent.append(out)
+        return torch.stack(sent, dim=1)
+
+    def start(self, current: Tensor) -> tuple[Tensor, ...]:
+        """The state at rest, ``(u, v, spikes)``; the record begins anew."""
         self.record = {key: [] for key in ("spikes", *(n for n, _ in self.op.named_states()))}
-        u = v = torch.zeros_like(whole[:, 0])
-        spikes = torch.zeros_like(v, dtype=torch.bool)
-        for a in whole.unbind(dim=1):
-            drive = a
-            if self.op.synapses:
-                drive = u = self._state(self.op.synapses[0], u, a)
-                self.record["u"].append(u)
-            v = self._reset(v, spikes, "before_decay")
-            v = self._state(self.op.voltage, v, drive, self._late(spikes))
-            spikes = self._fires(v)
-            v = self._reset(v, spikes, "after_fire")
-            self.record["v"].append(v)
-            self.record["spikes"].append(spikes.to(torch.uint8))
-        return torch.stack(self.record["spikes"], dim=1).double()
+        rest = torch.zeros_like(current, dtype=torch.int64)
+        return rest, rest, torch.zeros_like(rest, dtype=torch.bool)
+
+    def step(self, current: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The spikes (batch, *shape) of one step as floats, or v, and the state after it."""
+        u, v, spikes = state
+        drive = _whole(current, self.name)
+        if self.op.synapses:
+            drive = u = self._state(self.op.synapses[0], u, drive)
+            self.record["u"].append(u)
+        v = self._reset(v, spikes, "before_decay")
+        v = self._state(self.op.voltage, v, drive, self._late(spikes))
+        if self.op.fire is not None:
+            spikes = self._fires(v, self.op.fire)
+        v = self._reset(v, spikes, "after_fire")
+        sent = v if self.op.fire is None else spikes.to(torch.uint8)
+        self.record["v"].append(v)
+        self.record["spikes"].append(sent)
+        return sent.double(), (u, v, spikes)
 
     def layer(self) -> Layer:
-        """What the last `forward` recorded."""
+        """What was recorded since the last `start`."""
         arrays = {key: torch.stack(values, dim=1).numpy() for key, values in self.record.items()}
         return Layer(arrays.pop("spikes"), arrays)
 
@@ -126,16 +151,15 @@ class IntegerNeuron(nn.Module):
             case Factor():
                 raise Unsupported("a float decay in an integer neuron", where=self.name)
 
-    def _fires(self, v: Tensor) -> Tensor:
-        fire = self.op.fire
-        assert fire is not None
+    def _fires(self, v: Tensor, fire: Fire) -> Tensor:
         threshold = self.value(fire.threshold) * fire.unit
         return v.gt(threshold) if fire.compare == ">" else v.ge(threshold)
 
     def _reset(self, v: Tensor, spikes: Tensor, when: ResetWhen) -> Tensor:
         """v after the reset that acts ``when``; of an emptied v no decay leaves anything."""
         reset = self.op.reset
-        assert reset is not None
+        if reset is None:
+            return v
         acts = reset.when
         if reset.kind == "zero" and acts == "after_decay":
             acts = "before_decay"
@@ -148,32 +172,9 @@ class IntegerNeuron(nn.Module):
     def _late(self, spikes: Tensor) -> Tensor | int:
         """What the last step's spikes take from the decayed v."""
         reset = self.op.reset
-        assert reset is not None
-        if (reset.kind, reset.when) != ("subtract", "after_decay"):
+        if reset is None or (reset.kind, reset.when) != ("subtract", "after_decay"):
             return 0
         return self.value(reset.amount) * spikes
-
-
-def _put_weight(model: nn.Module, name: str, path: str, op: Projection, consts: Consts) -> None:
-    layer = _submodule(model, name, path)
-    weight = torch.as_tensor(lookup(op.weight, consts).data.copy(), dtype=torch.float64)
-    if not isinstance(layer, (nn.Linear, nn.Conv2d)) or layer.weight.shape != weight.shape:
-        raise CompileError(
-            f"the module is {type(layer).__name__}, the program has a projection "
-            f"{tuple(weight.shape)}",
-            where=name,
-        )
-    if op.exponent < 0:
-        raise Unsupported("an exponent below 0 rounds, which torch layers do not", where=name)
-    layer.weight = nn.Parameter(weight * 2**op.exponent, requires_grad=False)
-    layer.register_parameter("bias", None)  # it is a register of the population now
-
-
-def _submodule(model: nn.Module, name: str, path: str) -> nn.Module:
-    try:
-        return model.get_submodule(path)
-    except AttributeError:
-        raise CompileError("the torch module has no layer of this name", where=name) from None
 
 
 def _set_submodule(model: nn.Module, path: str, layer: nn.Module) -> None:

@@ -22,13 +22,13 @@ def conv2d(name: str, node: Any, weight: Floats) -> tuple[Conv2d, Floats]:
     ``same`` pads as torch does: of an odd number, the greater part after.
     """
     stride, padding, dilation = _geometry(name, node, weight, axes=2)
-    return _op(node, stride, padding, dilation), weight
+    return _op(name, node, stride, padding, dilation), weight
 
 
 def conv1d(name: str, node: Any, weight: Floats) -> tuple[Conv2d, Floats]:
     """A Conv1d as the convolution of one row, and its kernel (O, I, 1, K)."""
     (stride,), (padding,), (dilation,) = _geometry(name, node, weight, axes=1)
-    op = _op(node, (1, stride), ((0, 0), padding), (1, dilation))
+    op = _op(name, node, (1, stride), ((0, 0), padding), (1, dilation))
     return op, weight[:, :, None]
 
 
@@ -43,14 +43,17 @@ def pool2d(name: str, node: Any) -> SumPool2d:
     return SumPool2d(kernel=(rows, columns), stride=(down, right), padding=((y, y), (x, x)))
 
 
-def _op(node: Any, stride: Sequence[int], padding: Pads, dilation: Sequence[int]) -> Conv2d:
+def _op(
+    name: str, node: Any, stride: Sequence[int], padding: Pads, dilation: Sequence[int]
+) -> Conv2d:
+    (groups,) = _numbers(name, "groups", node.groups, 1, 1)
     (top, left), (rows, columns) = stride, dilation
     return Conv2d(
         weight=Ref(""),
         stride=(top, left),
         padding=(padding[0], padding[1]),
         dilation=(rows, columns),
-        groups=int(node.groups),
+        groups=groups,
     )
 
 

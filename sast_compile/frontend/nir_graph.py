@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,12 @@ class FlatGraph:
     @property
     def populations(self) -> list[str]:
         return self.of_kind(*NEURONS)
+
+
+def holder(name: str, layers: Collection[str]) -> str | None:
+    """The one of ``layers`` that the projection ``name`` belongs to: its own name, or longer."""
+    found = [layer for layer in layers if name == layer or name.startswith(f"{layer}.")]
+    return max(found, key=len, default=None)
 
 
 def flattened(graph: nir.NIRGraph) -> FlatGraph:
@@ -96,7 +102,8 @@ def _check_ends(flat: FlatGraph) -> None:
     fed = {source for its in flat.sources.values() for source in its}
     for kind in ("Input", "Output"):
         if not flat.of_kind(kind):
-            raise BadFile(f"the graph has no {kind} node", where="NIR")
+            hint = "an edge from the last population to one" if kind == "Output" else None
+            raise BadFile(f"the graph has no {kind} node", where="NIR", hint=hint)
     for name, its in flat.sources.items():
         kind = flat.kind(name)
         if kind == "Input" and its:

@@ -12,10 +12,10 @@ from sast_compile.errors import BadFile, CompileError, TypeMismatch
 from sast_compile.frontend.nir_conv import conv1d, conv2d, pool2d
 from sast_compile.frontend.nir_kinds import kind_of
 from sast_compile.frontend.numbers import Floats, finite
-from sast_compile.ir.conv import Conv2d, convolve
+from sast_compile.ir.conv import Conv2d, convolve, geometry
 from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Dense, Flatten
-from sast_compile.ir.pool import SumPool2d, sum_pool
+from sast_compile.ir.pool import SumPool2d, pool_geometry, sum_pool
 from sast_compile.ir.types import Float, TensorType
 
 Steps: TypeAlias = npt.NDArray[np.int64]
@@ -62,6 +62,10 @@ def linear_node(name: str, node: Any, shape: tuple[int, ...], dt: float) -> Line
     """The record of ``node`` on an input of ``shape``; BadFile or TypeMismatch naming the node."""
     try:
         found = _record(name, node, shape, dt)
+        if isinstance(found.op, Conv2d) and found.weight is not None:
+            geometry(found.op, shape, found.weight.shape)
+        if isinstance(found.op, SumPool2d):
+            pool_geometry(found.op, shape)
         found._projected(np.zeros(shape))  # its shapes fit
     except TypeMismatch as error:
         raise TypeMismatch(error.what, where=name, hint=error.hint) from None
@@ -73,6 +77,8 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
     match kind:
         case "Flatten":
             first, last = int(node.start_dim), int(node.end_dim)
+            if first < -len(shape):
+                raise TypeMismatch(f"axes {first} to {last} do not fit a shape {shape}")
             return LinearNode(Flatten(first=first + len(shape) * (first < 0), last=last))
         case "Scale":
             return LinearNode(factor=_like(name, "scale", finite(name, "scale", node.scale), shape))
@@ -80,6 +86,7 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
             return LinearNode(delay=_like(name, "delay", _steps(name, node.delay, dt), shape))
         case "SumPool2d" | "AvgPool2d":
             pool = pool2d(name, node)
+            _check_axes(name, kind, shape, 2)
             share = np.asarray(1 / (pool.kernel[0] * pool.kernel[1]))
             return LinearNode(pool, factor=share if kind == "AvgPool2d" else None)
     weight = finite(name, "weight", node.weight)
@@ -87,6 +94,7 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
     if kind in ("Linear", "Affine"):
         _check_matrix(name, weight, bias, shape)
         return LinearNode(Dense(weight=Ref("")), weight, bias=_some(bias))
+    _check_axes(name, kind, shape, 1 if kind == "Conv1d" else 2)
     op, kernel = (conv1d if kind == "Conv1d" else conv2d)(name, node, weight)
     if bias is not None and bias.shape not in ((), (len(weight),)):
         raise BadFile(f"bias {bias.shape} does not fit {len(weight)} channels", where=name)
@@ -97,6 +105,12 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
 
 def _some(bias: Floats | None) -> Floats | None:
     return bias if bias is not None and bias.any() else None
+
+
+def _check_axes(name: str, kind: str, shape: tuple[int, ...], axes: int) -> None:
+    if len(shape) != axes + 1:
+        what = "(C, X)" if axes == 1 else "(C, Y, X)"
+        raise BadFile(f"a {kind} on an input of shape {shape}, not {what}", where=name)
 
 
 def _check_matrix(name: str, weight: Floats, bias: Floats | None, shape: tuple[int, ...]) -> None:

@@ -26,6 +26,7 @@ from sast_compile.ir.neuron import Factor, Fire, Param, Reset, State
 from sast_compile.ir.ops import Neuron
 from sast_compile.ir.types import Const
 
+SAME_GAIN = 2.0**-21  # tau and r are often float32: their quotient is off by some 2^-23
 TAU_TOLERANCE = 1e-4  # float32 keeps 7 digits of tau; 1 - dt/tau loses up to 3 of them
 PARAMETERS = (
     "tau",
@@ -84,7 +85,7 @@ class Discretiser:
     ) -> tuple[Fire, Reset]:
         if kind_of(node) == "Threshold":  # nothing is kept from step to step
             threshold = numbers["threshold"]
-            _check_threshold(name, threshold)
+            _check_threshold(name, "threshold", threshold)
             return (
                 Fire(compare=self.contract.compare, threshold=at("threshold", threshold)),
                 Reset(kind="zero"),
@@ -92,7 +93,8 @@ class Discretiser:
         subtracts = self.contract.reset == "subtract"
         rest = _rest(name, numbers, subtracts)
         threshold = numbers["v_threshold"] - rest
-        _check_threshold(name, threshold)
+        what = "v_threshold - v_leak" if rest.any() else "v_threshold"
+        _check_threshold(name, what, threshold)
         height = at("threshold", threshold)
         amount: Param = 0
         if subtracts:
@@ -138,11 +140,12 @@ class Discretiser:
                 return np.ones(()), numbers["r"] * self.contract.dt, None
             case "LIF" | "LI":
                 alpha = self._kept(name, "tau", numbers["tau"])
-                return alpha, numbers["r"] * (1 - alpha), None
+                return alpha, _agreed(numbers["r"] * (1 - alpha)), None
             case _:
                 alpha = self._kept(name, "tau_mem", numbers["tau_mem"])
                 beta = self._kept(name, "tau_syn", numbers["tau_syn"])
-                return alpha, numbers["r"] * (1 - alpha), (beta, numbers["w_in"] * (1 - beta))
+                weight = _agreed(numbers["w_in"] * (1 - beta))
+                return alpha, _agreed(numbers["r"] * (1 - alpha)), (beta, weight)
 
     def _kept(self, name: str, what: str, tau: Floats) -> Floats:
         """What a step keeps of a state with the time constant ``tau``."""
@@ -163,10 +166,19 @@ class Discretiser:
         return np.asarray(alpha)
 
 
-def _check_threshold(name: str, threshold: Floats) -> None:
+def _agreed(gain: Floats) -> Floats:
+    """``gain``, as one number where neurons differ by no more than the rounding of tau and r.
+
+    A gain per neuron would not fit a kernel, and r = tau / dt means 1 for all.
+    """
+    middle = np.asarray(np.median(gain))
+    return middle if (np.abs(gain - middle) <= SAME_GAIN * np.abs(middle)).all() else gain
+
+
+def _check_threshold(name: str, what: str, threshold: Floats) -> None:
     if (threshold <= 0).any():
         raise CompileError(
-            f"threshold {threshold.min():g} above rest is not positive",
+            f"{what} = {threshold.min():g} is not positive",
             where=name,
             hint="a neuron that fires at rest would fire in every step",
         )
@@ -183,12 +195,14 @@ def _rest(name: str, numbers: Mapping[str, Floats], subtracts: bool) -> Floats:
             hint="v_reset = 0 where the reset subtracts the threshold",
         )
     if not subtracts and (reset != rest).any():
-        where = "v_leak" if "v_leak" in numbers else "0, where an IF starts"
+        at = (reset != rest).argmax()
+        found, wanted = (np.broadcast_to(x, np.shape(reset != rest)).flat[at]
+                         for x in (reset, rest))  # fmt: skip
+        where = f"v_leak = {wanted:g}" if "v_leak" in numbers else "0, where an IF starts"
         raise Unsupported(
-            f"v_reset = {(reset + 0 * rest)[reset != rest].flat[0]:g} is not {where}; a chip resets"
-            " to rest",
+            f"v_reset = {found:g} is not {where}; a chip resets to rest",
             where=name,
-            hint="train with v_reset = v_leak",
+            hint="train with v_reset = v_leak" if "v_leak" in numbers else "train with v_reset = 0",
         )
     return rest
 

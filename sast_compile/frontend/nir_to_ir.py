@@ -20,8 +20,8 @@ from sast_compile.contract import Contract
 from sast_compile.errors import BadFile, TypeMismatch, Unsupported
 from sast_compile.frontend.chain import Chain, Part
 from sast_compile.frontend.loops import Link, feedback, order
-from sast_compile.frontend.nir_graph import FlatGraph, flattened
-from sast_compile.frontend.nir_kinds import NEURONS, READOUTS, SPIKING
+from sast_compile.frontend.nir_graph import FlatGraph, flattened, holder
+from sast_compile.frontend.nir_kinds import NEURONS, READOUTS, SPIKING, WEIGHTED
 from sast_compile.frontend.nir_linear import LinearNode, linear_node
 from sast_compile.frontend.nir_neurons import Discretiser, shape_of
 from sast_compile.frontend.numbers import Floats, floats
@@ -199,7 +199,7 @@ class _Import:
         edge = Edge(path.source, delay)
         for name, op in chain.before:
             edge = Edge(self._place(name, op, edge, path.source))
-        name = self._free(f"{part.name}{part.suffix}", path)
+        name = self._free(part, path)
         key = f"{name}.weight"
         self.consts[key] = floats(part.weight)
         self.placed[name] = Node(name, replace(part.op, weight=Ref(key)), (edge,))
@@ -210,18 +210,25 @@ class _Import:
 
     def _place(self, name: str, op: Any, edge: Edge, end: str) -> str:
         """The node ``name`` on ``edge``, which paths share; under another name if it reads more."""
-        node = Node(name, op, (edge,))
         for free in (name, f"{name}.{end}", *(f"{name}.{end}.{i}" for i in range(MOST_PATHS))):
             node = Node(free, op, (edge,))
-            if self.placed.setdefault(free, node) == node:
+            foreign = free != name and free in self.flat.nodes
+            if not foreign and self.placed.setdefault(free, node) == node:
                 return free
         raise AssertionError("more paths than were allowed")
 
-    def _free(self, name: str, path: Path) -> str:
+    def _free(self, part: Part, path: Path) -> str:
         """A projection's name: the weight's own where it is free, else with its ends."""
+        name = f"{part.name}{part.suffix}"
         ends = (f"{name}.{path.source}", f"{name}.{path.source}.{path.target}")
-        names = (name, *ends, *(f"{ends[-1]}.{i}" for i in range(MOST_PATHS)))
-        return next(n for n in names if n not in self.placed and n not in self.flat.populations)
+        names = (name, *ends, *(f"{part.name}.{i}{part.suffix}" for i in range(MOST_PATHS)))
+        return next(n for n in names if n not in self.placed and self._fits(n, part))
+
+    def _fits(self, name: str, part: Part) -> bool:
+        """Whether ``name`` is nobody else's, and does not look like another layer's."""
+        if name in self.flat.nodes:
+            return name == part.name
+        return holder(name, self.flat.of_kind(*WEIGHTED)) in (None, part.name)
 
     # ---- populations
 
@@ -256,10 +263,17 @@ class _Import:
             for edge in edges:
                 self._with_sources(edge.node, done)
             if len(edges) > 1:
-                done[f"{name}.sum"] = Node(f"{name}.sum", Add(), edges)
-                edges = (Edge(f"{name}.sum"),)
+                total = self._unused(f"{name}.sum")
+                done[total] = Node(total, Add(), edges)
+                edges = (Edge(total),)
             done[name] = Node(name, op, edges)
         return tuple(done.values())
+
+    def _unused(self, name: str) -> str:
+        """``name``, or longer where a node of the graph or a projection has it."""
+        while name in self.flat.nodes or name in self.placed:
+            name += "_"
+        return name
 
     def _with_sources(self, name: str, done: dict[str, Node]) -> None:
         if name in done or name in self.flat.populations:

@@ -95,6 +95,19 @@ class Program:
         """The nodes that read ``name``."""
         return [n for n in self.nodes if any(e.node == name for e in n.inputs)]
 
+    def sent_by(self, name: str) -> str:
+        """The population or input whose spikes a projection of one input weighs."""
+        while not isinstance(self.by_name[name].op, (Input, Neuron)):
+            name = self.by_name[name].inputs[0].node
+        return name
+
+    def population_behind(self, name: str) -> str:
+        """The population that a projection drives, by itself or in a sum."""
+        readers = self.consumers(name)
+        while readers and not isinstance(readers[0].op, Neuron):
+            readers = self.consumers(readers[0].name)
+        return readers[0].name if readers else ""
+
     def with_ops(self, ops: Mapping[str, Op], consts: Mapping[str, Const] | None = None) -> Program:
         """This program with the ops (and constants) named in the mappings put in place."""
         nodes = tuple(replace(n, op=ops[n.name]) if n.name in ops else n for n in self.nodes)

@@ -198,7 +198,7 @@ def test_verify_without_the_source_or_torch_says_what_did_not_run(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "sast_compile.backends.torch_integers", raising=False)
-    monkeypatch.delitem(sys.modules, "sast_compile.nn.from_nir", raising=False)
+    monkeypatch.delitem(sys.modules, "sast_compile.frontend.graph_module", raising=False)
     absent = sast("verify", "net.sast", "--backend", "torch", "--model", "net.nir")
     assert absent.code == 3
     assert "needs torch, which is not installed here" in absent.err

@@ -15,12 +15,12 @@ import torch
 from sast_compile.backends import reference, torch_integers
 from sast_compile.compile import lower
 from sast_compile.errors import CompileError
+from sast_compile.frontend.graph_module import GraphModule
 from sast_compile.frontend.nir_conv import conv2d
 from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.frontend.torch_to_nir import to_nir
 from sast_compile.ir.conv import geometry
 from sast_compile.nn import Network, build, hard
-from sast_compile.nn.from_nir import GraphModule
 from sast_compile.passes import Options
 from sast_compile.target import load_target
 
@@ -80,10 +80,10 @@ def test_torch_integers_are_the_compiled_program(
     program = to_program(graph, contract, "net")
     compiled = lower(program, load_target("loihi2"), Options(bits, 10))[-1].program
     ours = reference.run(compiled, events(), record="states")
-    module = GraphModule(graph)
+    module = GraphModule(graph, contract)
     for theirs in (
         torch_integers.run(net, compiled, events()),
-        torch_integers.run(module, compiled, events(), module.paths),
+        torch_integers.run(module, compiled, events(), module.holders(compiled)),
     ):
         for name in compiled.neurons:
             assert ours[name].spikes.sum() > 10
@@ -108,20 +108,39 @@ def test_padding_in_words_is_torchs(padding: Any, wanted: Any) -> None:
         input_shape=(9, 8), weight=weight, stride=1, padding=padding, dilation=1, groups=1,
         bias=np.zeros(3),
     )  # fmt: skip
-    op = conv2d("conv", node, weight.shape)
+    op, kernel = conv2d("conv", node, weight)
+    assert kernel is weight
     assert op.padding == wanted
     theirs = torch.nn.Conv2d(2, 3, (4, 5), padding=padding)(torch.zeros(1, 2, 9, 8))
     assert geometry(op, (2, 9, 8), weight.shape).output == tuple(theirs.shape[1:])
 
 
-def test_what_is_not_supported_is_named() -> None:
+def test_one_bias_for_a_channel_is_one_for_each_of_its_neurons() -> None:
     net = network(3, 2, 1)
     contract = net.contract(1e-3, None)
     graph = to_nir(net, contract)
     graph.nodes["conv2"].bias[1] = 0.5
-    with pytest.raises(CompileError, match="conv2: the bias of a Conv2d is not supported yet"):
-        to_program(graph, contract, "net")
+    program = to_program(graph, contract, "net")
+    bias = program.consts["lif2.bias"].data
+    assert np.array_equal(bias, np.broadcast_to([[[0.0]], [[0.5]], [[0.0]], [[0.0]]], bias.shape))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"padding": "same"}, r"conv1: padding 'same' with stride \(2, 2\)"),
+        ({"stride": (0, 1)}, r"conv1: stride = \(0, 1\) is no whole number >= 1, or two"),
+        ({"groups": 0}, r"conv1: groups = 0 is no whole number >= 1"),
+        ({"groups": 3}, r"conv1: 2 channels to 3 in 3 groups do not fit a weight \(3, 2, 3, 3\)"),
+        ({"padding": 0, "dilation": 5}, r"conv1: a kernel spanning \[11, 11\] is larger than"),
+        ({"bias": np.ones(4)}, r"conv1: bias \(4,\) does not fit 3 channels"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: dict[str, Any], message: str) -> None:
+    net = network(3, 2, 1)
+    contract = net.contract(1e-3, None)
     graph = to_nir(net, contract)
-    graph.nodes["conv1"].padding = "same"
-    with pytest.raises(CompileError, match=r"conv1: padding 'same' with stride \(2, 2\)"):
+    for key, value in changes.items():
+        setattr(graph.nodes["conv1"], key, value)
+    with pytest.raises(CompileError, match=message):
         to_program(graph, contract, "net")
