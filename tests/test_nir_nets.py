@@ -121,7 +121,8 @@ def two_ends() -> nir.NIRGraph:
         "input": nir.Input(np.array([30])), "other": nir.Input(np.array([8])),
         "fc": linear(10, 30, 0.2), "wait": nir.Delay(DT * np.resize([1, 3], 8)),
         "fc2": linear(10, 8, 0.2), "a": neurons(nir.LIF, 10), "fc3": linear(4, 10, 0.3),
-        "b": neurons(nir.LIF, 4), "output": nir.Output(np.array([10])), "second": nir.Output(np.array([4])),
+        "b": neurons(nir.LIF, 4), "output": nir.Output(np.array([10])),
+        "second": nir.Output(np.array([4])),
     }  # fmt: skip
     return wired(nodes, "input fc a output", "other wait fc2 a", "a fc3 b second")
 

@@ -139,10 +139,10 @@ def test_a_damaged_run_is_named(toy: Path, tmp_path: Path) -> None:
 def test_a_target_that_refuses_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(data._DATASETS, "tiny", tiny)
     folder = folder_of(tmp_path, "subtract", "after_fire")
-    study = study_folder(folder, tmp_path / "out", seeds=1, rhos=())
+    study = study_folder(folder, tmp_path / "out", seeds=1, rhos=(), targets=("loihi2-netx",))
     text = markdown(study, None)
     assert "| refused | refused |" in text
-    assert "- INT8 loihi2: lif1: reset 'subtract'" in text
+    assert "- INT8 loihi2-netx: lif1: reset 'subtract'" in text
     assert "One seed: there is no interval." in text
 
 
