@@ -158,7 +158,7 @@ def _circling(side: int, clockwise: bool) -> Callable[[_Take], Floats]:
     sense = 1 if clockwise == (side == LEFT) else -1
 
     def motion(take: _Take) -> Floats:
-        phase, radius = sense * take.phase(0.7), abs(take.about(0.32, 0.1)) + 0.08
+        phase, radius = sense * take.phase(0.45), abs(take.about(0.32, 0.1)) + 0.08
         squeeze = take.about(0.9, 0.15)
         out = take.about(0.32, 0.12) + radius * squeeze * np.cos(phase)
         return _one_arm(take, side, (out, take.about(0.0, 0.15) + radius * np.sin(phase)))
