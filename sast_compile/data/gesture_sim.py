@@ -177,7 +177,7 @@ class _Segment:
 def _bodies(performance: Performance, levels: Levels) -> Floats:
     """The picture without arms, the body moved by -3 .. 3 whole pixels: (7, 128, 128)."""
     behind = _clutter(performance.body.clutter)
-    torso, head = _masks(performance.body)
+    torso, head = _masks(performance.body)  # never within SWAY of the left or right edge
     pictures = []
     for shift in range(-SWAY, SWAY + 1):
         picture = behind + np.roll(torso, shift, axis=1) * (np.float32(levels.shirt) - behind)
