@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sast_compile.contract import Encoding
-from sast_compile.data import digits, nmnist_sim, recordings
+from sast_compile.data import digits, gesture_sim, nmnist_sim, recordings
 from sast_compile.data.digits import SplitName
 from sast_compile.data.events import Split
 from sast_compile.errors import CompileError
@@ -49,6 +49,7 @@ def _simulated(
 _DATASETS = {
     "digits": _simulated(digits.load, digits.ENCODING, digits.STEP_SECONDS),
     "nmnist-sim": _simulated(nmnist_sim.load, nmnist_sim.ENCODING, nmnist_sim.STEP_SECONDS),
+    "gesture-sim": _simulated(gesture_sim.load, recordings.ENCODING, recordings.GESTURE_STEP),
     "nmnist-1k": _recorded(
         recordings.load_nmnist_1k, recordings.NMNIST_STEP, recordings.NMNIST_CREDIT
     ),
