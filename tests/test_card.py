@@ -34,8 +34,8 @@ def test_the_figures_stand_below_the_words(tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_written_as_one(tmp_path: Path) -> None:
-    measured = write_card(copied("digits_subtract", tmp_path), "loihi2")
-    assert "| INT8 on loihi2 | | refused |" in measured
+    measured = write_card(copied("digits_subtract", tmp_path), "loihi2-netx")
+    assert "| INT8 on loihi2-netx | | refused |" in measured
     assert "INT8: lif1: reset 'subtract'" in measured
 
 
