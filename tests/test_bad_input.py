@@ -227,7 +227,7 @@ def test_a_threshold_of_zero_in_a_checkpoint(sast: Command, here: Path) -> None:
     torch = pytest.importorskip("torch", reason="a .pt needs the torch extra")
     path = write_model(here / "net.pt")
     _respelt(torch, path, "threshold=1.0", "0.0")
-    assert_refused(sast, [path.name], ["lif1: threshold 0", "is not positive"])
+    assert_refused(sast, [path.name], ["lif1: v_threshold = 0 is not positive"])
 
 
 def test_a_contract_named_for_a_checkpoint(sast: Command, here: Path) -> None:
