@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,44 @@ def test_snntorch_leaky(reset: str, manner: tuple[str, str]) -> None:
     done = export(chain(snntorch(reset), snntorch(reset, 0.8)), events(), dt=DT)
     assert min(done.spikes.values()) > 100
     assert (done.contract.reset, done.contract.reset_when, done.contract.compare) == (*manner, ">")
+
+
+def conv(inputs: int, outputs: int, **geometry: Any) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, 3, **geometry)
+    with torch.no_grad():
+        layer.weight.mul_(3)
+    return layer
+
+
+def test_a_convolutional_net_of_snntorch(tmp_path: Path) -> None:
+    leaky = snntorch("zero")
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        conv(2, 6, padding=1), nn.AvgPool2d(2), leaky(), conv(6, 8, padding="same", groups=2),
+        leaky(), nn.AvgPool2d(3, 3), nn.Flatten(), linear(8, 10), leaky(),
+    )  # fmt: skip
+    path = tmp_path / "net.nir"
+    done = export(net, events(), dt=DT, path=path)
+    assert min(done.spikes.values()) > 50
+    kinds = [type(node.op).__name__ for node in read_source(path).program.nodes]
+    assert kinds.count("Conv2d") == 2  # the first pool is a part of its kernel
+    assert "SumPool2d" in kinds
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [
+        (nn.MaxPool2d(2), "1: torch.MaxPool2d is not mapped"),
+        (nn.AvgPool2d(2, ceil_mode=True), "1: ceil_mode, divisor_override"),
+        (conv(2, 2, padding=1, padding_mode="reflect"), "1: padding mode 'reflect'"),
+    ],
+)
+def test_layers_that_nir_cannot_say(layer: nn.Module, words: str) -> None:
+    leaky = snntorch("zero")
+    net = nn.Sequential(conv(2, 2, padding=1), layer, nn.Flatten(), nn.LazyLinear(10), leaky())
+    net(events()[:, 0])  # the lazy layer learns its size
+    with pytest.raises(Unsupported, match=words):
+        export(net, events(), dt=DT)
 
 
 def test_snntorch_of_which_something_cannot_be_said() -> None:

@@ -5,6 +5,7 @@ The module is traced (torch.fx) down to torch's own layers and to neurons that `
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -20,7 +21,15 @@ from sast_compile.contract import METADATA_KEY, Contract, Discretised, Encoding
 from sast_compile.errors import Unsupported
 from sast_compile.frontend.neuron_maps import NeuronRule, known_neurons, rule_of
 
-LAYERS = (nn.Flatten, nn.Linear, nn.Identity, nn.Dropout)
+LAYERS = (
+    nn.Flatten,
+    nn.Linear,
+    nn.Conv1d,
+    nn.Conv2d,
+    nn.AvgPool2d,
+    nn.Identity,
+    nn.Dropout,
+)
 Shape: TypeAlias = tuple[int, ...]
 
 
@@ -143,19 +152,31 @@ def graph_of(
 ) -> nir.NIRGraph:
     """The graph; ``spikes`` (samples, steps, *shape) give the populations' shapes."""
     nodes: dict[str, nir.NIRNode] = {"input": nir.Input(np.array(shape))}
+    after: dict[str, Shape] = {"input": shape}
     for name, layer in traced.layers.items():
         if name in traced.rules:
-            nodes[name] = _neuron(traced.rules[name], tuple(spikes[name].shape[2:]), contract.dt)
+            after[name] = tuple(spikes[name].shape[2:])
+            nodes[name] = _neuron(traced.rules[name], after[name], contract.dt)
         else:
-            nodes[name] = _layer(name, layer, shape)
-    out = traced.outputs[0]
-    nodes["output"] = nir.Output(np.array(spikes[out].shape[2:] if out in spikes else shape))
+            before = after[traced.sources[name][0]]
+            nodes[name] = _layer(name, layer, before)
+            after[name] = _shape_after(layer, before)
+    nodes["output"] = nir.Output(np.array(after[traced.outputs[0]]))
     edges = [(s, name) for name, sources in traced.sources.items() for s in sources]
     edges += [(s, "output") for s in traced.outputs]
     return nir.NIRGraph(nodes, edges, {METADATA_KEY: contract.to_json()}, type_check=False)
 
 
+def _shape_after(layer: nn.Module, before: Shape) -> Shape:
+    if isinstance(layer, nn.Flatten):
+        return (math.prod(before),)
+    weight = next(layer.parameters(), torch.zeros(()))
+    with torch.no_grad():
+        return tuple(layer(torch.zeros(1, *before).to(weight)).shape[1:])
+
+
 def _layer(name: str, layer: nn.Module, shape: Shape) -> nir.NIRNode:
+    """The node of ``layer`` on an input of ``shape``; Unsupported for what NIR cannot say."""
     match layer:
         case nn.Flatten():
             return nir.Flatten({"input": np.array(shape)}, start_dim=0, end_dim=-1)
@@ -163,8 +184,43 @@ def _layer(name: str, layer: nn.Module, shape: Shape) -> nir.NIRNode:
             return nir.Linear(_array(layer.weight))
         case nn.Linear():
             return nir.Affine(_array(layer.weight), _array(layer.bias))
+        case nn.Conv1d() | nn.Conv2d():
+            return _conv(name, layer, shape)
+        case nn.AvgPool2d():
+            return _pool(name, layer)
         case _:
-            raise Unsupported(f"{type(layer).__name__} is not exported yet", where=name)
+            raise Unsupported(f"{type(layer).__name__} has no node in NIR", where=name)
+
+
+def _conv(name: str, layer: nn.Conv1d | nn.Conv2d, shape: Shape) -> nir.NIRNode:
+    if layer.padding_mode != "zeros":
+        raise Unsupported(f"padding mode {layer.padding_mode!r}: NIR pads with zeros", where=name)
+    bias = np.zeros(layer.out_channels) if layer.bias is None else _array(layer.bias)
+    numbers = (
+        _array(layer.weight),
+        layer.stride,
+        layer.padding,
+        layer.dilation,
+        layer.groups,
+        bias,
+    )
+    if isinstance(layer, nn.Conv2d):
+        return nir.Conv2d((shape[1], shape[2]), *numbers)
+    weight, stride, padding, dilation, groups, bias = numbers
+    one = padding if isinstance(padding, str) else padding[0]
+    return nir.Conv1d(shape[1], weight, stride[0], one, dilation[0], groups, bias)
+
+
+def _pool(name: str, layer: nn.AvgPool2d) -> nir.AvgPool2d:
+    """NIR's average divides by the whole window, padding too, and drops what is left over."""
+    padding = np.broadcast_to(layer.padding, (2,))
+    counts = layer.count_include_pad or not padding.any()
+    if layer.ceil_mode or layer.divisor_override is not None or not counts:
+        raise Unsupported(
+            "ceil_mode, divisor_override and count_include_pad=False are not in NIR", where=name
+        )
+    kernel, stride = (np.broadcast_to(n, (2,)) for n in (layer.kernel_size, layer.stride))
+    return nir.AvgPool2d(kernel, stride, padding)
 
 
 def _neuron(rule: NeuronRule, shape: Shape, dt: float) -> nir.NIRNode:
