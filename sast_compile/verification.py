@@ -95,6 +95,11 @@ class Verification:
         return {n: layer.tally for n, layer in self.trace.layers.items() if layer.tally}
 
     @property
+    def latency(self) -> dict[str, int]:
+        """In which step each output's column 0 is computed: how late the chip answers."""
+        return {name: self.program.start_of(name) for name in self.program.outputs}
+
+    @property
     def silent(self) -> list[str]:
         """The layers without a spike: an equality there proves nothing."""
         return [n for n, layer in self.trace.layers.items() if not layer.spikes.any()]

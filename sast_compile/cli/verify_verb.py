@@ -80,6 +80,8 @@ def newest() -> str:
 def _print(result: Verification) -> None:
     samples, steps = result.samples.events.shape[:2]
     output.print(f"{samples} samples x {steps} steps ({shown(result.samples.origin)})")
+    late = ", ".join(f"{shown(name)} {steps}" for name, steps in result.latency.items())
+    output.print(f"steps of latency, which the comparison takes out: {late}", soft_wrap=True)
     _print_layers(result)
     for checked in result.checked:
         if checked.absent:
@@ -232,6 +234,7 @@ def _document(path: str, result: Verification) -> dict[str, Any]:
         "samples": samples,
         "steps": steps,
         "origin": result.samples.origin,
+        "latency": result.latency,
         "backends": [
             {**asdict(checked), "identical": None if checked.absent else checked.identical}
             for checked in result.checked
