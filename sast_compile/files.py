@@ -49,6 +49,15 @@ def read_whole(path: str | os.PathLike[str]) -> bytes:
     return data
 
 
+def cache_folder() -> Path:
+    """Where files are kept that can be made again: ``$SAST_CACHE``, else in the user's cache.
+
+    It need not exist.
+    """
+    named = os.environ.get("SAST_CACHE")
+    return Path(named) if named else Path.home() / ".cache" / "sast-compile"
+
+
 def sha256(data: bytes) -> str:
     """The SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()

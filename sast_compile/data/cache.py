@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from zipfile import BadZipFile
@@ -18,20 +17,14 @@ import numpy as np
 
 from sast_compile.data.events import Split
 from sast_compile.errors import CompileError
-from sast_compile.files import write_whole
-
-
-def folder() -> Path:
-    """The folder of cached files; it need not exist."""
-    named = os.environ.get("SAST_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "sast-compile"
+from sast_compile.files import cache_folder, write_whole
 
 
 def cached(name: str, parameters: Mapping[str, object], make: Callable[[], Split]) -> Split:
     """``make()``, or what it made under this ``name`` and ``parameters`` before."""
     text = json.dumps(parameters, sort_keys=True, default=str)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
-    path = folder() / f"{name}-{key}.npz"
+    path = cache_folder() / f"{name}-{key}.npz"
     kept = _read(path)
     if kept is not None:
         return kept

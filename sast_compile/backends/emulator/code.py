@@ -1,0 +1,153 @@
+"""A thin layer over llvmlite's builder: integers, loops and memory, so that emitters read like
+equations.
+
+A loop may carry values from turn to turn (``fold``); its body is a Python function that emits the
+instructions of one turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from llvmlite import ir
+
+Value: TypeAlias = Any  # llvmlite has no types
+Type: TypeAlias = Any
+
+BIT, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
+F64 = ir.DoubleType()
+POINTER = ir.PointerType()
+INTEGERS = {8: I8, 16: I16, 32: I32, 64: I64}
+
+
+class Code:
+    """Instructions at the end of one function; every value is llvmlite's."""
+
+    def __init__(self, module: ir.Module, function: ir.Function) -> None:
+        self.module, self.function = module, function
+        self.builder = ir.IRBuilder(function.append_basic_block("entry"))
+
+    # ---- numbers
+
+    def i64(self, value: int) -> Value:
+        return ir.Constant(I64, value)
+
+    def of(self, type_: Type, value: float) -> Value:
+        """The constant ``value``; of a vector type in every lane."""
+        if isinstance(type_, ir.VectorType):
+            return ir.Constant(type_, [value] * type_.count)
+        return ir.Constant(type_, value)
+
+    def cast(self, value: Value, type_: Type, signed: bool = True) -> Value:
+        """An integer (or vector of integers) as one of another width."""
+        have, want = _width(value.type), _width(type_)
+        if have == want:
+            return value
+        if have > want:
+            return self.builder.trunc(value, type_)
+        return self.builder.sext(value, type_) if signed else self.builder.zext(value, type_)
+
+    def minimum(self, a: Value, b: Value) -> Value:
+        return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
+
+    def maximum(self, a: Value, b: Value) -> Value:
+        return self.builder.select(self.builder.icmp_signed(">", a, b), a, b)
+
+    def floor_division(self, a: Value, b: Value) -> Value:
+        """``a // b`` for b > 0, rounded down."""
+        builder = self.builder
+        quotient = builder.sdiv(a, b)
+        below = builder.icmp_signed("<", builder.srem(a, b), self.of(a.type, 0))
+        return builder.sub(quotient, builder.zext(below, a.type))
+
+    def call(self, name: str, result: Type, *arguments: Value) -> Value:
+        """The intrinsic ``name``, declared on its first use."""
+        found = self.module.globals.get(name)
+        if found is None:
+            type_ = ir.FunctionType(result, [a.type for a in arguments])
+            found = ir.Function(self.module, type_, name)
+        return self.builder.call(found, arguments)
+
+    # ---- memory
+
+    def at(self, pointer: Value, index: Value, type_: Type) -> Value:
+        """The address of element ``index`` of an array of ``type_``."""
+        return self.builder.gep(pointer, [index], source_etype=type_)
+
+    def load(self, pointer: Value, index: Value, type_: Type) -> Value:
+        loaded = self.builder.load(self.at(pointer, index, type_), typ=type_)
+        loaded.align = _bytes(type_)
+        return loaded
+
+    def store(self, value: Value, pointer: Value, index: Value) -> None:
+        stored = self.builder.store(value, self.at(pointer, index, value.type))
+        stored.align = _bytes(value.type)
+
+    def lanes(self, pointer: Value, index: Value, element: Type, count: int) -> Value:
+        """``count`` elements from ``index`` on, as a vector."""
+        type_ = ir.VectorType(element, count)
+        loaded = self.builder.load(self.at(pointer, index, element), typ=type_)
+        loaded.align = _bytes(element)
+        return loaded
+
+    def put_lanes(self, value: Value, pointer: Value, index: Value) -> None:
+        stored = self.builder.store(value, self.at(pointer, index, value.type.element))
+        stored.align = _bytes(value.type.element)
+
+    # ---- control
+
+    def loop(
+        self,
+        count: Value | int,
+        body: Callable[[Value], None],
+        start: Value | int = 0,
+        step: int = 1,
+    ) -> None:
+        """``body(i)`` for i = start, start + step .. below ``count``."""
+        self.fold(count, [], lambda i, _: (body(i), [])[1], start, step)
+
+    def fold(
+        self,
+        count: Value | int,
+        first: Sequence[Value],
+        body: Callable[[Value, list[Value]], Sequence[Value]],
+        start: Value | int = 0,
+        step: int = 1,
+    ) -> list[Value]:
+        """The values that ``body(i, values)`` hands from turn to turn, after the last one."""
+        builder = self.builder
+        end = self.i64(count) if isinstance(count, int) else count
+        begin = self.i64(start) if isinstance(start, int) else start
+        before = builder.block
+        head, turn, after = (self.function.append_basic_block(n) for n in ("head", "turn", "after"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        index = builder.phi(I64)
+        carried = [builder.phi(value.type) for value in first]
+        builder.cbranch(builder.icmp_signed("<", index, end), turn, after)
+        builder.position_at_end(turn)
+        values = body(index, list(carried))
+        following = builder.add(index, self.i64(step))
+        latch = builder.block
+        builder.branch(head)
+        for phi, initial, value in zip([index, *carried], [begin, *first], [following, *values],
+                                       strict=True):  # fmt: skip
+            phi.add_incoming(initial, before)
+            phi.add_incoming(value, latch)
+        builder.position_at_end(after)
+        return carried
+
+    def when(self, condition: Value, body: Callable[[], None]) -> None:
+        """``body()`` where the condition holds."""
+        with self.builder.if_then(condition):
+            body()
+
+
+def _width(type_: Type) -> int:
+    element = type_.element if isinstance(type_, ir.VectorType) else type_
+    return int(element.width)
+
+
+def _bytes(type_: Type) -> int:
+    return 8 if type_ == F64 or type_ == POINTER else max(_width(type_) // 8, 1)

@@ -1,0 +1,380 @@
+"""One step of a population: the equations of `ir/neuron.py`, neuron by neuron.
+
+All integers of a population are computed in 32 bits where nothing can need more, else in 64. A
+decay's product is exact in float64 where it stays below 2^53, and that is how it is computed: the
+product with ``2^-bits`` is then exact too, and rounding it is the decay's own rounding. A clamp is
+left out where the ranges of the program show that it never acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sast_compile.backends.emulator.code import F64, I8, I32, I64, INTEGERS, Value
+from sast_compile.backends.emulator.frame import Frame
+from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
+from sast_compile.ir.ops import Neuron, lookup
+from sast_compile.ir.population import ends
+from sast_compile.ir.program import Edge, Node
+from sast_compile.ir.types import Int
+
+EXACT_BITS = 52  # of a product in float64
+COUNTS = ("spikes", "ties", "negatives")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a population keeps its states (offsets in the arena), and what of it is recorded."""
+
+    states: dict[str, int]
+    fired: int
+    idle: frozenset[str]  # the states whose clamp never acts
+    counts: Value | None = None  # the address of this sample's tally, if one is kept
+    inside: Value | None = None  # whether this step is a column of the sample
+
+
+def width_of(op: Neuron, frame: Frame, edges: tuple[Edge, ...]) -> int:
+    """32 or 64: the bits in which nothing of a step overflows."""
+    consts = frame.program.consts
+    most = 0
+    for _, state in op.named_states():
+        assert state.clamp is not None
+        register = max(-state.clamp.low, state.clamp.high)
+        bias = _most(state.bias, consts) << max(state.bias_exponent, 0)
+        drives = sum(_most_of_wire(frame, edge) for edge in edges)
+        drives += sum(max(-s.clamp.low, s.clamp.high) for s in op.synapses if s.clamp)
+        rows = frame.buffer(edges[0].node).size if state.adds == "each" else 1
+        span = state.clamp.high - state.clamp.low + 1
+        most = max(most, 2 * register + _most(state.gain, consts) * drives * rows + bias + span)
+    if op.fire is not None and op.reset is not None:
+        most += _most(op.fire.threshold, consts) * op.fire.unit
+        most += _most(op.reset.amount, consts) * op.fire.limit
+    return 32 if most < 2**31 else 64
+
+
+def neuron(frame: Frame, node: Node, edges: tuple[Edge, ...], places: Places) -> None:
+    """Every neuron of the population, one step on; what it sends lies in its buffer."""
+    op = node.op
+    assert isinstance(op, Neuron)
+    _Population(frame, node, op, edges, places).step()
+
+
+class _Population:
+    def __init__(
+        self, frame: Frame, node: Node, op: Neuron, edges: tuple[Edge, ...], places: Places
+    ) -> None:
+        self.frame, self.code, self.op, self.places = frame, frame.code, op, places
+        self.builder = frame.code.builder
+        self.kind = INTEGERS[width_of(op, frame, edges)]
+        buffer = frame.buffer(node.name)
+        self.out, self.sent, self.order = frame.slot(Edge(node.name)), buffer.bits, buffer.order
+        self.edges, self.drives = edges, [self._drive(edge) for edge in edges]
+        self.tables: dict[str, Value] = {}
+        self.now: list[Value] = []  # what this neuron has added to the counts
+        self.index: Value = None
+        self._tables()
+
+    def step(self) -> None:
+        code, counts = self.code, self.places.counts
+        names = [*COUNTS, *(name for name, _ in self.op.named_states())]
+
+        def each(i: Value, totals: list[Value]) -> list[Value]:
+            self.now = [code.of(self.kind, 0)] * len(names)
+            self.index = i
+            self._one(i)
+            if counts is None:
+                return []
+            return [
+                self.builder.add(t, code.cast(n, I64))
+                for t, n in zip(totals, self.now, strict=True)
+            ]
+
+        first = [] if counts is None else [code.i64(0)] * len(names)
+        totals = code.fold(len(self.order), first, each)
+        if counts is not None:
+            code.when(self.places.inside, lambda: self._tally(counts, totals))
+
+    def _tally(self, counts: Value, totals: list[Value]) -> None:
+        code = self.code
+        for number, total in enumerate(totals):
+            at = code.i64(number)
+            code.store(self.builder.add(code.load(counts, at, I64), total), counts, at)
+
+    # ---- one neuron
+
+    def _one(self, i: Value) -> None:
+        op = self.op
+        current: Value = None
+        for number, (name, state) in enumerate(op.named_states()[:-1]):
+            x = self._state(name, state, self._kept(name, i), self._driven(number, i), number, None)
+            self._keep(name, i, x)
+            current = x if current is None else self.builder.add(current, x)
+        if not op.synapses:
+            current = self._driven(0, i)
+        v, late = self._kept("v", i), self.code.of(self.kind, 0)
+        if op.reset is not None and op.reset.when != "after_fire":
+            v, late = self._late(v, i)
+        v = self._state("v", op.voltage, v, current, 0, late)
+        self._count(2, self.builder.icmp_signed("<", v, self.code.of(self.kind, 0)))
+        if op.fire is None or op.reset is None:
+            self._keep("v", i, v)
+            self._send(i, v)
+            return
+        fired = self._fires(v)
+        self.now[0] = fired
+        if op.reset.when == "after_fire":
+            v = self._reset(v, fired)
+        else:
+            self.code.store(fired, self.frame.place(self.places.fired), i)
+        self._keep("v", i, v)
+        self._send(i, fired)
+
+    def _state(
+        self,
+        name: str,
+        state: State,
+        x: Value,
+        drive: Value,
+        number: int,
+        late: Value,
+    ) -> Value:
+        """The state ``x`` after one step; ``number`` is that of its terms, if it adds each."""
+        builder, gain = self.builder, self._param(f"{name} gain", state.gain)
+        bias = self._param(f"{name} bias", state.bias)
+        by = self.code.of(self.kind, abs(state.bias_exponent))
+        bias = builder.shl(bias, by) if state.bias_exponent >= 0 else builder.ashr(bias, by)
+
+        def limited(value: Value) -> Value:
+            return self._clamped(name, state.clamp, value)
+
+        if state.adds == "increment":
+            assert state.clamp is not None
+            leak = builder.sub(self._decayed(name, state.decay, x), x)
+            leak = self._wrapped(state.clamp, leak)
+            step = limited(builder.add(leak, builder.mul(gain, drive)))
+            step = limited(builder.add(step, bias))
+            return limited(builder.add(x, step))
+        if state.decays == "first":
+            x = self._decayed(name, state.decay, x)
+        if state.adds == "each":
+            x = self._term_by_term(x, gain, number, limited)
+            x = limited(builder.add(x, bias))
+        else:
+            x = builder.add(builder.add(x, builder.mul(gain, drive)), bias)
+            x = limited(x if late is None else builder.add(x, late))
+        return self._decayed(name, state.decay, x) if state.decays == "last" else x
+
+    def _decayed(self, name: str, decay: Decay | None, x: Value) -> Value:
+        builder, code = self.builder, self.code
+        match decay:
+            case None:
+                return x
+            case MulShift():
+                return self._multiplied(name, decay, x)
+            case BitShift():
+                step = builder.ashr(x, self._param(f"{name} decay", decay.dash))
+                zero = code.of(self.kind, 0)
+                sign = builder.sub(
+                    builder.zext(builder.icmp_signed(">", x, zero), self.kind),
+                    builder.zext(builder.icmp_signed("<", x, zero), self.kind),
+                )
+                least = builder.mul(sign, code.of(self.kind, decay.min_step))
+                none = builder.icmp_signed("==", step, zero)
+                return builder.sub(x, builder.select(none, least, step))
+            case Factor():
+                raise AssertionError("floats are not emulated")
+
+    def _multiplied(self, name: str, decay: MulShift, x: Value) -> Value:
+        """``round(x kept / 2^bits)``."""
+        code, builder, whole = self.code, self.builder, 1 << decay.bits
+        if isinstance(decay.decay, int):
+            kept = whole - decay.decay - decay.offset
+            if kept in (0, whole):
+                return x if kept else code.of(self.kind, 0)
+        register = self._param(f"{name} decay", decay.decay)
+        kept = builder.sub(code.of(self.kind, whole - decay.offset), register)
+        clamp = dict(self.op.named_states())[name].clamp
+        assert clamp is not None
+        wide = max(-clamp.low, clamp.high).bit_length() + 1 + decay.bits
+        if wide > EXACT_BITS:
+            return self._shifted(decay, x, kept)
+        product = builder.fmul(builder.sitofp(x, F64), builder.sitofp(kept, F64))
+        scaled = builder.fmul(product, code.of(F64, 2.0**-decay.bits))
+        rounding = {"floor": "llvm.floor.f64", "half_even": "llvm.roundeven.f64"}
+        if decay.rounding in rounding:
+            scaled = code.call(rounding[decay.rounding], F64, scaled)
+        return builder.fptosi(scaled, self.kind)
+
+    def _shifted(self, decay: MulShift, x: Value, kept: Value) -> Value:
+        """The same in 64 bits, which `Neuron` has been checked not to leave."""
+        code, builder = self.code, self.builder
+        product = builder.mul(code.cast(x, I64), code.cast(kept, I64))
+        bits = code.i64(decay.bits)
+        low = builder.ashr(product, bits)
+        match decay.rounding:
+            case "floor":
+                found = low
+            case "toward_zero":
+                minus = builder.icmp_signed("<", product, code.i64(0))
+                upper = builder.neg(builder.ashr(builder.neg(product), bits))
+                found = builder.select(minus, upper, low)
+            case "half_even":
+                half = code.i64((1 << decay.bits >> 1) - 1)
+                odd = builder.and_(low, code.i64(1))
+                found = builder.ashr(builder.add(builder.add(product, half), odd), bits)
+        return code.cast(found, self.kind)
+
+    def _term_by_term(
+        self, x: Value, gain: Value, number: int, limited: Callable[[Value], Value]
+    ) -> Value:
+        code, builder = self.code, self.builder
+        rows = self.frame.buffer(self.edges[number].node).size // len(self.order)
+        counted = self.now
+
+        def term(row: Value, carried: list[Value]) -> list[Value]:
+            self.now = carried[1:]
+            at = builder.add(builder.mul(row, code.i64(len(self.order))), self.index)
+            value = builder.mul(gain, self.drives[number](at))
+            after = limited(builder.add(carried[0], value))
+            return [after, *self.now]
+
+        x, *self.now = code.fold(rows, [x, *counted], term)
+        return x
+
+    # ---- clamps
+
+    def _clamped(self, name: str, clamp: Clamp | None, x: Value) -> Value:
+        assert clamp is not None
+        if name in self.places.idle:
+            return x
+        code, builder = self.code, self.builder
+        low, high = code.of(self.kind, clamp.low), code.of(self.kind, clamp.high)
+        below, above = builder.icmp_signed("<", x, low), builder.icmp_signed(">", x, high)
+        number = len(COUNTS) + [n for n, _ in self.op.named_states()].index(name)
+        self._count(number, builder.or_(below, above))
+        span = code.of(self.kind, clamp.high - clamp.low + 1)
+        match clamp.rule:
+            case "saturate" | "forbid":
+                return code.minimum(code.maximum(x, low), high)
+            case "wrap":
+                return self._wrapped(clamp, x)
+            case "wrap_once":
+                x = builder.select(above, builder.sub(x, span), x)
+                return builder.select(below, builder.add(x, span), x)
+
+    def _wrapped(self, clamp: Clamp, x: Value) -> Value:
+        code, builder = self.code, self.builder
+        low, span = code.of(self.kind, clamp.low), code.of(self.kind, clamp.high - clamp.low + 1)
+        from_low = builder.sub(x, low)
+        turns = code.floor_division(from_low, span)
+        return builder.sub(x, builder.mul(turns, span))
+
+    # ---- spikes
+
+    def _fires(self, v: Value) -> Value:
+        fire, reset = self.op.fire, self.op.reset
+        assert fire is not None
+        assert reset is not None
+        builder, code = self.builder, self.code
+        unit = code.of(self.kind, fire.unit)
+        threshold = builder.mul(self._param("threshold", fire.threshold), unit)
+        self._count(1, builder.icmp_signed("==", v, threshold))
+        passes = builder.icmp_signed(fire.compare, v, threshold)
+        if fire.limit == 1:
+            return builder.zext(passes, self.kind)
+        amount = (
+            self._param("reset amount", reset.amount) if reset.kind == "subtract" else threshold
+        )
+        above = builder.sub(v, threshold)
+        if fire.compare == ">":  # ceil(above / amount) - 1
+            above = builder.sub(above, code.of(self.kind, 1))
+        more = builder.add(code.floor_division(above, amount), code.of(self.kind, 1))
+        most = code.minimum(more, code.of(self.kind, fire.limit))
+        return builder.select(passes, most, code.of(self.kind, 0))
+
+    def _reset(self, v: Value, fired: Value) -> Value:
+        reset = self.op.reset
+        assert reset is not None
+        builder, code = self.builder, self.code
+        zero = code.of(self.kind, 0)
+        if reset.kind == "zero":
+            v = builder.select(builder.icmp_signed(">", fired, zero), zero, v)
+        else:
+            v = builder.sub(v, builder.mul(fired, self._param("reset amount", reset.amount)))
+        if reset.floor is None:
+            return v
+        return code.maximum(v, self._param("reset floor", reset.floor))
+
+    def _late(self, v: Value, i: Value) -> tuple[Value, Value]:
+        """v before the decay, and what is added after it, for resets of the last step's spikes."""
+        reset = self.op.reset
+        assert reset is not None
+        builder, zero = self.builder, self.code.of(self.kind, 0)
+        fired = self.code.load(self.frame.place(self.places.fired), i, self.kind)
+        if reset.kind == "zero":
+            return builder.select(builder.icmp_signed(">", fired, zero), zero, v), zero
+        amount = builder.mul(fired, self._param("reset amount", reset.amount))
+        if reset.when == "before_decay":
+            return builder.sub(v, amount), zero
+        return v, builder.neg(amount)
+
+    # ---- memory
+
+    def _kept(self, name: str, i: Value) -> Value:
+        return self.code.load(self.frame.place(self.places.states[name]), i, self.kind)
+
+    def _keep(self, name: str, i: Value, x: Value) -> None:
+        self.code.store(x, self.frame.place(self.places.states[name]), i)
+
+    def _send(self, i: Value, x: Value) -> None:
+        self.code.store(self.code.cast(x, INTEGERS[self.sent]), self.out, i)
+
+    def _count(self, number: int, condition: Value) -> None:
+        more = self.builder.zext(condition, self.kind)
+        self.now[number] = self.builder.add(self.now[number], more)
+
+    def _driven(self, number: int, i: Value) -> Value:
+        """The current of neuron ``i``; None where its terms are added one by one."""
+        drivers = self.op.synapses or (self.op.voltage,)
+        return None if drivers[number].adds == "each" else self.drives[number](i)
+
+    def _drive(self, edge: Edge) -> Callable[[Value], Value]:
+        """What loads the current of a neuron from ``edge``, wherever it lies."""
+        kind, buffer = self.frame.type_of(edge.node), self.frame.buffer(edge.node)
+        if buffer.size != len(self.order):  # terms, which lie in C order
+            assert np.array_equal(self.order, np.arange(len(self.order)))
+            address, places = self.frame.slot(edge), None
+        else:
+            address, places = self.frame.gathered(edge, self.order)
+
+        def load(i: Value) -> Value:
+            at = i if places is None else self.code.cast(self.code.load(places, i, I32), I64)
+            return self.code.cast(self.code.load(address, at, kind), self.kind, signed=kind != I8)
+
+        return load
+
+    def _tables(self) -> None:
+        """The address of every parameter that each neuron has of its own."""
+        for name, param in self.op.params().items():
+            if isinstance(param, Ref):
+                data = lookup(param, self.frame.program.consts).data.ravel()[self.order]
+                wide = np.int32 if self.kind == I32 else np.int64
+                self.tables[name] = self.frame.array(data.astype(wide))
+
+    def _param(self, name: str, param: Param) -> Value:
+        if not isinstance(param, Ref):
+            return self.code.of(self.kind, int(param))
+        return self.code.load(self.tables[name], self.index, self.kind)
+
+
+def _most(param: Param, consts: object) -> int:
+    return int(max(map(abs, ends(param, consts))))  # type: ignore[arg-type]
+
+
+def _most_of_wire(frame: Frame, edge: Edge) -> int:
+    element = frame.program.types[edge.node].element
+    assert isinstance(element, Int)
+    return max(-element.low, element.high)
