@@ -18,7 +18,7 @@ from sast_compile.contract import METADATA_KEY, Contract, contract_from_json
 from sast_compile.errors import BadFile, CompileError, ContractMissing, Unsupported
 from sast_compile.files import read_whole
 from sast_compile.frontend.nir_complete import complete
-from sast_compile.frontend.nir_findings import Findings, first
+from sast_compile.frontend.nir_findings import BadNode, Findings, first
 from sast_compile.frontend.nir_hdf5 import Tree, Unreadable, read_tree
 from sast_compile.frontend.nir_kinds import SUPPORTED
 from sast_compile.frontend.nir_nodes import node_of, stored_kind
@@ -57,7 +57,7 @@ def load_nir(data: bytes, where: str) -> Loaded:
     """
     tree, found = read_tree(data, where), Findings()
     kind = tree.get("type", "NIRGraph")
-    if kind != "NIRGraph":
+    if isinstance(kind, str) and kind != "NIRGraph":
         raise BadFile(f"holds a single {kind}, not a graph", where=where)
     if not isinstance(tree.get("nodes"), dict):
         raise BadFile("cannot be read as NIR: its graph has no nodes", where=where)
@@ -83,8 +83,8 @@ def _node(name: str, fields: Any, found: Findings) -> Any:
     if not isinstance(fields, dict):
         why = fields.why if isinstance(fields, Unreadable) else "is no group of attributes"
         found.bad(name, why)
-        fields = {"type": ""}
-    kind = stored_kind(name, fields, found) if fields.get("type") != "" else ""
+        return BadNode("")
+    kind = stored_kind(name, fields, found)
     if kind == "NIRGraph":
         return _graph(fields, f"{name}.", name, found)
     return node_of(name, kind, fields, found)

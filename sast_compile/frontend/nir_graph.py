@@ -53,7 +53,7 @@ def flattened(graph: nir.NIRGraph) -> FlatGraph:
 
 
 def examined(graph: nir.NIRGraph, found: Findings) -> FlatGraph:
-    """``graph`` on one level, without the edges that are wrong; everything wrong is in ``found``."""
+    """``graph`` on one level, without the edges that are wrong; ``found`` gets all problems."""
     nodes = dict(_nodes(graph, ""))
     for name in nodes:
         if not NAME.fullmatch(name):
@@ -138,7 +138,7 @@ def _check_ends(flat: FlatGraph, torn: set[str], found: Findings) -> None:
 
 
 def _without_loops(flat: FlatGraph, found: Findings) -> FlatGraph:
-    """``flat`` cut where a loop has no population in it: a problem, for nothing in it takes time."""
+    """``flat``, cut at each loop without a population: a problem, nothing in it takes time."""
     sources = dict(flat.sources)
     alone = {name for name in flat.nodes if flat.kind(name) not in NEURONS}
     while True:

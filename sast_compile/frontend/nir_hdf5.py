@@ -33,7 +33,7 @@ class Unreadable:
 
 
 def read_tree(data: bytes, where: str) -> Tree:
-    """The group ``node`` of the HDF5 file in ``data``; BadFile if there is none or it is no tree."""
+    """The group ``node`` of the HDF5 file in ``data``; BadFile if it is none or no tree."""
     if not data.startswith(HDF5):
         raise BadFile("is no HDF5 file, so no NIR graph", where=where)
     try:

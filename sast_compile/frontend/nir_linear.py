@@ -12,8 +12,8 @@ import numpy.typing as npt
 from sast_compile.errors import BadFile, CompileError, TypeMismatch
 from sast_compile.frontend.nir_conv import conv1d, conv2d, pool2d
 from sast_compile.frontend.nir_kinds import kind_of
-from sast_compile.frontend.numbers import Floats, finite
 from sast_compile.frontend.nir_nodes import MOST_ELEMENTS
+from sast_compile.frontend.numbers import Floats, finite
 from sast_compile.ir.conv import Conv2d, convolve, geometry, like_input
 from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Dense, Flatten

@@ -7,7 +7,7 @@ whole number stored as a float, or an attribute by the name that an older nir ga
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import nir
@@ -57,7 +57,7 @@ def node_of(name: str, kind: str, fields: Mapping[str, Any], found: Findings) ->
     if len(found.problems) > before:
         return BadNode(kind)
     if kind in NEURONS:
-        values = _alike(name, values, found)
+        values = _alike(name, values, [key for key in values if key in given], found)
     node = _made(name, kind, values, found)
     return BadNode(kind) if len(found.problems) > before else node
 
@@ -160,7 +160,9 @@ def _short(value: Any) -> str:
     return " ".join(str(value).split())[:60]
 
 
-def _alike(name: str, values: Mapping[str, Any], found: Findings) -> dict[str, Any]:
+def _alike(
+    name: str, values: Mapping[str, Any], stated: Collection[str], found: Findings
+) -> dict[str, Any]:
     """Parameters of a population in one shape: a single number holds for every neuron."""
     shapes = {array.shape for array in values.values()}
     many = {shape for shape in shapes if math.prod(shape) > 1}
@@ -168,8 +170,8 @@ def _alike(name: str, values: Mapping[str, Any], found: Findings) -> dict[str, A
         found.bad(name, f"its parameters have the shapes {', '.join(map(str, sorted(many)))}")
         return dict(values)
     shape = next(iter(many), max(shapes, key=len))
-    if shapes != {shape}:
-        lone = ", ".join(k for k, array in values.items() if array.shape != shape)
+    lone = ", ".join(k for k in stated if values[k].shape != shape)
+    if lone:
         found.repaired(name, f"{lone}: a single number, taken for a population of {shape}")
     return {key: np.broadcast_to(array.reshape(()), shape).copy() if array.shape != shape else array
             for key, array in values.items()}  # fmt: skip

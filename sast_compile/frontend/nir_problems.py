@@ -26,15 +26,15 @@ def import_problems(graph: nir.NIRGraph, contract: Contract | None) -> list[Comp
     flat = examined(graph, found)
     stages = Import(flat, contract or ANY)
     _ends(stages, found)
-    paths = _paths(stages, found)
-    links = _chains(stages, paths, found)
-    if links is not None and not found.problems:
+    chains = _chains(stages, _paths(stages, found), found)
+    if not found.problems and not _holes(flat):
         with found.keeping():
+            links = [link for _, its in chains for link in its]
             feedback(flat.populations, flat.of_kind("Input"), links)
     for name in _sound(flat):
         if name in stages.shapes:
             with found.keeping():
-                stages.population(name, paths)
+                stages.population(name, [path for path, _ in chains])
     if not found.problems and not _holes(flat):
         with found.keeping():
             to_program(graph, contract or ANY, "checked")
@@ -85,12 +85,13 @@ def _paths(stages: Import, found: Findings) -> list[Path]:
     return [path for path in paths if {path.source, path.target} <= set(stages.shapes)]
 
 
-def _chains(stages: Import, paths: Sequence[Path], found: Findings) -> list[Link] | None:
-    """The links that the paths make; None where one makes none."""
-    links: list[Link] = []
-    before = len(found.problems)
+def _chains(
+    stages: Import, paths: Sequence[Path], found: Findings
+) -> list[tuple[Path, list[Link]]]:
+    """The paths that are projections, each with its links."""
+    chains: list[tuple[Path, list[Link]]] = []
     for path in paths:
         with found.keeping():
             parts = stages.chain(path).parts()
-            links += [Link(path.source, path.target, part.delay) for part in parts]
-    return links if len(found.problems) == before else None
+            chains.append((path, [Link(path.source, path.target, p.delay) for p in parts]))
+    return chains

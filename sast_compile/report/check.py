@@ -92,7 +92,7 @@ def _check_artifact(path: str, targets: Sequence[str]) -> Checked:
     problems += [
         Problem(path, f"is compiled for {chip.name}", f"compile its source for {name}", name)
         for name in targets
-        if load_target(name).name != chip.name
+        if load_target(name) != chip
     ]
     others = {p.target for p in problems if p.target is not None}
     return Checked(
