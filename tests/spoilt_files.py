@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
 import nir
 import numpy as np
-from small_nets import DT, TAU, contract, lif, write_graph
+from small_nets import DT, TAU, contract, write_graph
 
 from sast_compile.contract import METADATA_KEY, Encoding
 
@@ -38,7 +39,7 @@ def conv_graph() -> nir.NIRGraph:
         "output": nir.Output(np.array([4])),
     }  # fmt: skip
     names = list(nodes)
-    edges = list(zip(names, names[1:], strict=False))
+    edges = list(pairwise(names))
     metadata = {METADATA_KEY: contract(encoding=PICTURES).to_json()}
     return nir.NIRGraph(nodes, edges, metadata, type_check=False)
 

@@ -61,6 +61,8 @@ def load_nir(data: bytes, where: str) -> Loaded:
         raise BadFile(f"holds a single {kind}, not a graph", where=where)
     if not isinstance(tree.get("nodes"), dict):
         raise BadFile("cannot be read as NIR: its graph has no nodes", where=where)
+    if not isinstance(kind, str):
+        found.repaired(where, "its type is no text: a NIRGraph, for it has nodes")
     graph = complete(_graph(tree, "", where, found), found)
     return Loaded(graph, tuple(found.problems), tuple(found.repairs))
 

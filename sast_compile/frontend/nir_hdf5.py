@@ -21,8 +21,11 @@ from sast_compile.files import HDF5
 
 Tree: TypeAlias = dict[str, Any]  # of trees, arrays, numbers, texts, None and `Unreadable`
 
+HEAP = b"GCOL\x01\0\0\0"  # what a global heap, of texts, begins with
 DEEPEST = 32  # groups in each other
 MOST_BYTES = 2**31  # that all data sets declare together: a few bytes of a file can declare any
+SMALL, MOST_PACKED = 2**16, 1100  # bytes; deflate makes at most 1032 of one
+PLAIN = "biufcSU"  # kinds of numpy types that hold their data in themselves
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ def read_tree(data: bytes, where: str) -> Tree:
     """The group ``node`` of the HDF5 file in ``data``; BadFile if it is none or no tree."""
     if not data.startswith(HDF5):
         raise BadFile("is no HDF5 file, so no NIR graph", where=where)
+    if not _heaps_end(data):  # libhdf5 would go round in it for ever
+        raise BadFile("cannot be read as NIR: the heap of its texts is damaged", where=where)
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             root = _Reader(where).value("node", file, 0)
@@ -48,6 +53,26 @@ def read_tree(data: bytes, where: str) -> Tree:
     if not isinstance(root, dict):
         raise BadFile("cannot be read as NIR: `node` is no group", where=where)
     return root
+
+
+def _heaps_end(data: bytes) -> bool:
+    """Whether every global heap lies in the file, its objects one behind the other to its end."""
+    start = data.find(HEAP)
+    while start >= 0:
+        at = start + 16
+        end = start + int.from_bytes(data[start + 8 : at], "little")
+        if not at <= end <= len(data):
+            return False
+        while at + 16 <= end:
+            size = int.from_bytes(data[at + 8 : at + 16], "little")
+            free = data[at : at + 2] == b"\0\0"  # the rest; its size counts its head too
+            if free and size != end - at:
+                return False
+            at += size if free else 16 + -(-size // 8) * 8
+        if at > end:
+            return False
+        start = data.find(HEAP, start + 16)
+    return True
 
 
 def _said(error: Exception) -> str:
@@ -89,7 +114,13 @@ class _Reader:
             return Unreadable("has its data in another file")
         if item.shape is None:
             return None
+        # libhdf5 crashes on some sequences whose type is damaged; NIR has none
+        if item.dtype.kind not in PLAIN and h5py.check_string_dtype(item.dtype) is None:
+            return Unreadable(f"is of {item.dtype}, neither numbers nor text")
         size = math.prod(item.shape) * item.dtype.itemsize
+        stored = item.id.get_storage_size()
+        if size > SMALL + MOST_PACKED * stored:
+            return Unreadable(f"declares a shape {item.shape} that its {stored} bytes cannot hold")
         chunk = math.prod(item.chunks or ()) * item.dtype.itemsize
         self.declared += max(size, chunk)
         if self.declared > MOST_BYTES:

@@ -162,6 +162,8 @@ class Import:
                 raise Unsupported(f"a loop without a population: {loop}", where=source)
             elif kind == "passes":
                 yield from self._backwards(source, nodes, target)
+            elif kind == "Output":
+                raise BadFile("an edge leaves this Output", where=source)
             else:
                 yield from self._backwards(source, (source, *nodes), target)
 
