@@ -32,11 +32,15 @@ from sast_compile.ir.types import Const
 
 COUNT_BITS = 8  # of an input that the contract calls "counts"
 MOST_PATHS = 1000  # between populations: each split of linear nodes that meet again doubles them
+LONGEST_PATH = 300  # linear nodes one behind the other
 
 
 def to_program(graph: nir.NIRGraph, contract: Contract, name: str) -> Program:
     """The program of ``graph`` in float64; Unsupported or CompileError naming the node."""
-    return Import(flattened(graph), contract).program(name)
+    try:
+        return Import(flattened(graph), contract).program(name)
+    except RecursionError:
+        raise Unsupported("the graph is too deep to be followed", where="NIR") from None
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,8 @@ class Import:
         return found
 
     def _backwards(self, at: str, nodes: tuple[str, ...], target: str) -> Iterator[Path]:
+        if len(nodes) > LONGEST_PATH:
+            raise Unsupported(f"more than {LONGEST_PATH} linear nodes lead to it", where=target)
         for source in self.flat.sources[at]:
             kind = self.flat.kind(source)
             if kind in READOUTS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,19 +132,17 @@ def _graph_errors(
 
 def _lowering(program: Program, chip: Target, options: Options) -> list[CompileError]:
     """What the passes of ``chip`` say of the program and, if anything, of each population alone."""
-    whole = _raised(lambda: _lowered(program, chip, options))
-    if not whole:
-        return []
+    try:
+        return _placing(lower(program, chip, options)[-1].program, chip)
+    except CompileError as error:
+        whole = error
     errors: list[CompileError] = []
     for part in alone(program):
-        errors += _raised(lambda part=part: _lowered(part, chip, options))  # type: ignore[misc]
-    return _once([*errors, *whole])
-
-
-def _lowered(program: Program, chip: Target, options: Options) -> None:
-    errors = _placing(lower(program, chip, options)[-1].program, chip)
-    if errors:
-        raise errors[0]
+        try:
+            lower(part, chip, options)
+        except CompileError as error:
+            errors.append(error)
+    return _once([*errors, whole])
 
 
 def _placing(program: Program, chip: Target) -> list[CompileError]:
@@ -155,14 +153,6 @@ def _placing(program: Program, chip: Target) -> list[CompileError]:
     what = f"needs {needs.cores} cores of {chip.name}'s {needs.cores_available}"
     hint = f"{largest.layer} needs {largest.cores} of them"
     return [CompileError(what, where="program", hint=hint)]
-
-
-def _raised(run: Callable[[], None]) -> list[CompileError]:
-    try:
-        run()
-    except CompileError as error:
-        return [error]
-    return []
 
 
 def _once(errors: Sequence[CompileError]) -> list[CompileError]:
