@@ -69,13 +69,16 @@ def check_model(
     chips = [load_target(name) for name in targets or target_names()]
     found = _imported(path, contract, feedback)
     problems = [_problem(error) for error in found.errors]
-    fits = dict.fromkeys((chip.name for chip in chips), False)
-    for chip in chips if found.program is not None else ():
-        assert found.program is not None
-        errors = _lowering(found.program, chip, Options(bits, found.steps))
+    if found.program is None:
+        return Checked(
+            tuple(problems), found.repairs, dict.fromkeys((chip.name for chip in chips), False)
+        )
+    options, fits = Options(bits, found.steps), []
+    for chip in chips:
+        errors = _lowering(found.program, chip, options)
         problems += [_problem(error, chip.name) for error in errors]
-        fits[chip.name] = not errors
-    return Checked(tuple(problems), found.repairs, fits)
+        fits.append((chip.name, not errors))
+    return Checked(tuple(problems), found.repairs, dict(fits))
 
 
 def _problem(error: CompileError, target: str | None = None) -> Problem:
