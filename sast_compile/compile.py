@@ -68,8 +68,7 @@ def compile_model(
     elements that is active in one step, for which overflow is then excluded; ``stop_after`` names
     the last pass to run. Raises CompileError, saying where, what, and the way out.
     """
-    if not isinstance(bits, int) or bits not in BITS:
-        raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
+    check_bits(bits)
     target_text = read_target_text(target)
     chip = parse_target(target_text, target)
     source = read_source(model, contract, feedback)
@@ -91,6 +90,12 @@ def compile_model(
     )
     artifact = Artifact(program, target_text, source.contract, provenance, _golden(source, program))
     return Compiled(source, chip, steps, artifact)
+
+
+def check_bits(bits: int) -> None:
+    """Raises CompileError unless a weight may have so many bits."""
+    if not isinstance(bits, int) or bits not in BITS:
+        raise CompileError(f"{bits}-bit weights are out of range", hint="2 to 8 bits")
 
 
 def lower(

@@ -92,7 +92,7 @@ class Net:
         into = [(a, b) for a, b in self.edges if b in self.inner and a not in self.inner]
         out = [(a, b) for a, b in self.edges if a in self.inner and b not in self.inner]
         within = [(a, b) for a, b in self.edges if a in self.inner and b in self.inner]
-        ends = {"in": nir.Input(np.array([1])), "out": nir.Output(np.array([1]))}
+        ends = {"in": nir.Input(np.array([1])), "out": nir.Output(None)}
         sub = nir.NIRGraph(
             ends | {n: self.nodes[n] for n in self.inner},
             within + [("in", b) for _, b in into] + [(a, "out") for a, _ in out[:1]],

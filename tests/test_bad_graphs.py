@@ -74,11 +74,11 @@ GRAPHS = {
         {"fc1": nir.Linear(np.ones((5, 6), complex))},
     ),
     "weight does not fit its source": Graph(
-        ["type mismatch", "input.output: [[6]] -> fc1.input: [[7]]"],
+        ["fc1: weight (5, 7) does not fit an input of shape (6,)"],
         {"fc1": nir.Linear(np.ones((5, 7)))},
     ),
     "weight does not fit its neurons": Graph(
-        ["type mismatch", "fc1.output: [[4]] -> lif1.input: [[5]]"],
+        ["lif1: a current of shape (4,) does not fit the population of shape (5,)"],
         {"fc1": nir.Linear(np.ones((4, 6)))},
     ),
     "bias does not fit": Graph(
@@ -144,15 +144,15 @@ GRAPHS = {
         [*EDGES, ("lif3", "fc3"), ("fc3", "lif3"), ("lif3", "fc4"), ("fc4", "lif1")],
     ),
     "a loop without a population": Graph(
-        ["NIR: a loop without a population: fc1 -> back -> fc1"],
+        ["back: a loop without a population: back -> fc1 -> back", "hint"],
         {"fc1": nir.Linear(np.ones((5, 6))), "back": nir.Linear(np.ones((6, 5)))},
         [*EDGES, ("fc1", "back"), ("back", "fc1")],
     ),
     "an edge to nowhere": Graph(["('lif2', 'ghost')"], {}, [*EDGES, ("lif2", "ghost")]),
     "an edge from nowhere": Graph(["('ghost', 'lif2')"], {}, [*EDGES, ("ghost", "lif2")]),
-    "an edge twice": Graph(["Duplicate edge", "'fc1'"], {}, [*EDGES, EDGES[0]]),
+    "an edge twice": Graph(["fc1: the edge input -> fc1 is there twice"], {}, [*EDGES, EDGES[0]]),
     "a projection that feeds nothing": Graph(
-        ["output_side: must read one population, not side (Linear)", "end in one of IF, LIF, "],
+        ["side: this node feeds nothing", "hint"],
         {"side": nir.Linear(np.ones((2, 5)))},
         [*EDGES, ("lif1", "side")],
     ),
@@ -246,14 +246,11 @@ def test_a_node_that_is_no_nir(sast: Command, here: Path) -> None:
     path = write_graph(here / "net.nir")
     with h5py.File(path, "r+") as file:
         del file["node/nodes/fc1/weight"]
-    assert_refused(sast, [path.name], ["net.nir: cannot be read as NIR: ", "weight"])
+    assert_refused(sast, [path.name], ["fc1: lacks its weight"])
     with h5py.File(path, "r+") as file:
         del file["node/nodes/fc1/type"]
         file["node/nodes/fc1/type"] = "Teapot"
-        del file["node/nodes/lif1/type"]
-        file["node/nodes/lif1/type"] = "Samovar"
-    words = ["fc1: NIR node Teapot is not supported; nor are lif1 (Samovar)", SUPPORTED]
-    assert_refused(sast, [path.name], words)
+    assert_refused(sast, [path.name], ["fc1: NIR node Teapot is not supported", "hint"])
 
 
 def test_every_truncation_of_a_graph(here: Path) -> None:

@@ -13,6 +13,7 @@ from sast_compile.catalog import suggestion
 from sast_compile.cli import (
     bounds_verb,
     card_verb,
+    check_verb,
     compile_verb,
     data_verb,
     gap_verb,
@@ -53,6 +54,7 @@ computes the same spikes.
 )
 VERBS: dict[str, Callable[..., None]] = {
     "compile": compile_verb.compile_,
+    "check": check_verb.check_,
     "verify": verify_verb.verify_,
     "run": run_verb.run_,
     "train": train_verb.train_,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sast_compile.catalog import DEFAULT_TARGET
-from sast_compile.cli.console import output, print_json, shown, table, working
+from sast_compile.cli.console import output, print_json, print_said, shown, table, working
 from sast_compile.cli.emission import emitter_of, write_all
 from sast_compile.compile import Compiled, compile_model
 from sast_compile.contract import Contract, named_contract
@@ -125,8 +125,7 @@ def _dump(compiled: Compiled, folder: Path) -> None:
 def _print_passes(compiled: Compiled) -> None:
     source = compiled.source
     output.print(f"{shown(source.path)} -> {shown(compiled.target.title)}", soft_wrap=True)
-    for what in source.left_out:
-        output.print(f"[yellow]left out:[/] {shown(what)}", soft_wrap=True)
+    print_said(source, output)
     passes = table("passes", "pass", "node", "what changed")
     for step in compiled.steps:
         if not step.notes:
@@ -175,6 +174,7 @@ def _document(
     return {
         "source": compiled.source.path,
         "left_out": compiled.source.left_out,
+        "repairs": compiled.source.repairs,
         "target": compiled.target.name,
         "passes": [
             {

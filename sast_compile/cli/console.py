@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -16,6 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from typer import rich_utils
+
+if TYPE_CHECKING:
+    from sast_compile.frontend.source import Source
 
 PLAIN = bool(os.environ.get("NO_COLOR"))  # no-color.org; bold and spinners are escape codes as well
 if PLAIN:
@@ -58,6 +61,13 @@ def working(text: str) -> Iterator[Status]:
         return
     with errors.status(text) as status:
         yield status
+
+
+def print_said(source: Source, console: Console) -> None:
+    """What was not taken from a model file as it stands: left out, or repaired."""
+    for title, said in (("left out", source.left_out), ("repaired", source.repairs)):
+        for what in said:
+            console.print(f"[yellow]{title}:[/] {shown(what)}", soft_wrap=True)
 
 
 def table(title: str, *columns: str) -> Table:

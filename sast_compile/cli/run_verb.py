@@ -12,7 +12,7 @@ import typer
 from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.backends import reference
 from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
-from sast_compile.cli.console import errors, output, print_json, shown, table, working
+from sast_compile.cli.console import errors, output, print_json, print_said, shown, table, working
 from sast_compile.compare import decisions
 from sast_compile.contract import Contract
 from sast_compile.data import dataset
@@ -93,8 +93,7 @@ def runnable(path: str, contract: Contract | None) -> Runnable:
         level = f"L3: the integers of {artifact.target.name}"
         return Runnable(artifact.program, artifact.contract, artifact.provenance.data, level)
     source = read_source(path, contract)
-    for what in source.left_out:
-        errors.print(f"[yellow]left out:[/] {shown(what)}", soft_wrap=True)
+    print_said(source, errors)
     level = "L1: float hard spikes" if source.has_floats else "the integers of the .net"
     return Runnable(source.program, source.contract, source.dataset, level)
 

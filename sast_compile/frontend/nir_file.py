@@ -1,19 +1,36 @@
-"""A NIR file, and the discretisation contract in its metadata."""
+"""A NIR file, and the discretisation contract in its metadata.
+
+nir.read stops at the first trouble and checks types that old files do not state. Here a file is
+read node by node: all problems are found, each named at its node, and what is certain is repaired.
+"""
 
 from __future__ import annotations
 
-import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import h5py
 import nir
+import numpy as np
 
 from sast_compile.contract import METADATA_KEY, Contract, contract_from_json
-from sast_compile.errors import BadFile, ContractMissing, Unsupported
-from sast_compile.files import HDF5, read_whole
+from sast_compile.errors import BadFile, CompileError, ContractMissing, Unsupported
+from sast_compile.files import read_whole
+from sast_compile.frontend.nir_complete import complete
+from sast_compile.frontend.nir_findings import BadNode, Findings, first
+from sast_compile.frontend.nir_hdf5 import Tree, Unreadable, read_tree
 from sast_compile.frontend.nir_kinds import SUPPORTED
+from sast_compile.frontend.nir_nodes import node_of, stored_kind
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A file's graph; where there are problems it holds a `BadNode` for each node without one."""
+
+    graph: nir.NIRGraph
+    problems: tuple[CompileError, ...]
+    repairs: tuple[str, ...]
 
 
 def read_nir(path: str | os.PathLike[str]) -> nir.NIRGraph:
@@ -23,34 +40,84 @@ def read_nir(path: str | os.PathLike[str]) -> nir.NIRGraph:
 
 def parse_nir(data: bytes, where: str) -> nir.NIRGraph:
     """The graph in the bytes of an HDF5 file; BadFile if they are damaged or no NIR."""
-    if not data.startswith(HDF5):
-        raise BadFile("is no HDF5 file, so no NIR graph", where=where)
-    try:
-        check_kinds(stored_kinds(data))  # first, for nir does not name a node that it misses
-        graph = nir.read(io.BytesIO(data))
-    except Unsupported:
-        raise
-    except Exception as error:  # nir raises whatever its constructors meet
-        kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-        what = " ".join(f"{kind}{error}".split())[:300]
-        raise BadFile(f"cannot be read as NIR: {what}", where=where) from None
-    if not isinstance(graph, nir.NIRGraph):
-        raise BadFile(f"holds a single {type(graph).__name__}, not a graph", where=where)
-    return graph
+    return sound(load_nir(data, where), where).graph
 
 
-def stored_kinds(data: bytes) -> dict[str, str]:
-    """The kind of every node by name, as the file states it; nodes of subgraphs as ``sub.node``."""
-    with h5py.File(io.BytesIO(data), "r") as file:
-        return dict(_kinds(file["node"], ""))
+def sound(loaded: Loaded, where: str) -> Loaded:
+    """``loaded`` itself; raises its first problem, if there is one."""
+    if loaded.problems:
+        raise first(list(loaded.problems), where)
+    return loaded
 
 
-def _kinds(group: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    for name, node in group.get("nodes", {}).items():
-        kind = node["type"].asstr()[()]
-        yield f"{prefix}{name}", kind
-        if kind == "NIRGraph":
-            yield from _kinds(node, f"{prefix}{name}.")
+def load_nir(data: bytes, where: str) -> Loaded:
+    """The graph in the bytes of an HDF5 file, with everything wrong about its nodes and edges.
+
+    BadFile if the bytes are damaged or hold no graph at all.
+    """
+    tree, found = read_tree(data, where), Findings()
+    kind = tree.get("type", "NIRGraph")
+    if isinstance(kind, str) and kind != "NIRGraph":
+        raise BadFile(f"holds a single {kind}, not a graph", where=where)
+    if not isinstance(tree.get("nodes"), dict):
+        raise BadFile("cannot be read as NIR: its graph has no nodes", where=where)
+    if not isinstance(kind, str):
+        found.repaired(where, "its type is no text: a NIRGraph, for it has nodes")
+    graph = complete(_graph(tree, "", where, found), found)
+    return Loaded(graph, tuple(found.problems), tuple(found.repairs))
+
+
+def _graph(tree: Tree, prefix: str, where: str, found: Findings) -> nir.NIRGraph:
+    """The graph in ``tree``; the names of its nodes begin with ``prefix`` in all messages."""
+    stored = tree.get("nodes")
+    if not isinstance(stored, dict):
+        found.bad(where, "a graph without nodes")
+        stored = {}
+    nodes = {name: _node(f"{prefix}{name}", fields, found) for name, fields in stored.items()}
+    metadata = tree.get("metadata", {})
+    if not isinstance(metadata, dict):
+        found.repaired(where, "its metadata are no table: left out")
+        metadata = {}
+    return nir.NIRGraph(nodes, _edges(tree, where, found), metadata, type_check=False)
+
+
+def _node(name: str, fields: Any, found: Findings) -> Any:
+    if not isinstance(fields, dict):
+        why = fields.why if isinstance(fields, Unreadable) else "is no group of attributes"
+        found.bad(name, why)
+        return BadNode("")
+    kind = stored_kind(name, fields, found)
+    if kind == "NIRGraph":
+        return _graph(fields, f"{name}.", name, found)
+    return node_of(name, kind, fields, found)
+
+
+def _edges(tree: Tree, where: str, found: Findings) -> list[tuple[str, str]]:
+    """Pairs of names; a problem for what is none."""
+    stored = tree.get("edges")
+    if isinstance(stored, Unreadable) or "edges" not in tree:
+        found.bad(where, f"edges {stored.why if stored else 'are missing'}")
+        return []
+    table = np.asarray(stored if stored is not None else [])
+    if not table.size:
+        return []
+    if table.ndim != 2 or table.shape[1] != 2:
+        found.bad(where, f"edges of shape {table.shape} are no pairs of names")
+        return []
+    pairs: list[tuple[str, str]] = []
+    for source, target in table.tolist():
+        ends = tuple(_name(end) for end in (source, target))
+        if None in ends:
+            found.bad(where, f"edge {source!r} -> {target!r} is no pair of names")
+        else:
+            pairs.append((str(ends[0]), str(ends[1])))
+    return pairs
+
+
+def _name(end: Any) -> str | None:
+    if isinstance(end, bytes):
+        return end.decode("utf-8", "backslashreplace")
+    return end if isinstance(end, str) else None
 
 
 def check_kinds(kinds: Mapping[str, str]) -> None:

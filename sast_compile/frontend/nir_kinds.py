@@ -11,5 +11,6 @@ SUPPORTED = ("Input", "Output", "NIRGraph", *LINEAR, *NEURONS)
 
 
 def kind_of(node: object) -> str:
-    """The kind of a NIR node: the name of its class."""
-    return type(node).__name__
+    """The kind of a NIR node: the name of its class, or what a `BadNode` was to be."""
+    kind = getattr(node, "kind", None)
+    return kind if isinstance(kind, str) else type(node).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from sast_compile.errors import BadFile, CompileError, TypeMismatch
 from sast_compile.frontend.nir_conv import conv1d, conv2d, pool2d
 from sast_compile.frontend.nir_kinds import kind_of
+from sast_compile.frontend.nir_nodes import MOST_ELEMENTS
 from sast_compile.frontend.numbers import Floats, finite
-from sast_compile.ir.conv import Conv2d, convolve, geometry
+from sast_compile.ir.conv import Conv2d, convolve, geometry, like_input
 from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Dense, Flatten
 from sast_compile.ir.pool import SumPool2d, pool_geometry, sum_pool
@@ -42,6 +44,20 @@ class LinearNode:
         y = y if self.factor is None else y * self.factor
         return y if self.bias is None else y + self.bias
 
+    def result(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the result for an input of ``shape``; TypeMismatch if it does not fit."""
+        match self.op:
+            case Flatten():
+                return self.op.result({}, TensorType(shape, Float())).shape
+            case SumPool2d():
+                return pool_geometry(self.op, shape).output
+            case Dense():
+                return _of(self.weight).shape[:1]
+            case Conv2d():
+                made = geometry(self.op, shape, _of(self.weight).shape).output
+                return like_input(made, shape)
+        return shape
+
     def _projected(self, x: Floats) -> Floats:
         match self.op:
             case None:
@@ -51,25 +67,38 @@ class LinearNode:
             case SumPool2d():
                 return np.asarray(sum_pool(self.op, x[None])[0])
             case Dense():
-                assert self.weight is not None
-                return np.asarray(self.weight @ x)
+                return np.asarray(_of(self.weight) @ x)
             case Conv2d():
-                assert self.weight is not None
-                return np.asarray(convolve(self.op, x[None], self.weight)[0])
+                return np.asarray(convolve(self.op, x[None], _of(self.weight))[0])
 
 
 def linear_node(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNode:
     """The record of ``node`` on an input of ``shape``; BadFile or TypeMismatch naming the node."""
     try:
         found = _record(name, node, shape, dt)
-        if isinstance(found.op, Conv2d) and found.weight is not None:
-            geometry(found.op, shape, found.weight.shape)
-        if isinstance(found.op, SumPool2d):
-            pool_geometry(found.op, shape)
-        found._projected(np.zeros(shape))  # its shapes fit
+        made = found.result(shape)
     except TypeMismatch as error:
         raise TypeMismatch(error.what, where=name, hint=error.hint) from None
+    if math.prod(made) > MOST_ELEMENTS:
+        raise BadFile(f"makes {made}, more than {MOST_ELEMENTS} elements", where=name)
+    _check_stated(name, node, shape)
     return found
+
+
+def _check_stated(name: str, node: Any, shape: tuple[int, ...]) -> None:
+    """Raises BadFile if the node states another input than ``shape``."""
+    stated: Any = None
+    if kind_of(node) in ("Conv1d", "Conv2d") and node.input_shape is not None:
+        stated, shape = np.atleast_1d(node.input_shape), shape[1:]
+    if kind_of(node) == "Flatten":
+        stated = node.input_type["input"]
+    if stated is not None and tuple(int(n) for n in stated) != shape:
+        given = tuple(int(n) for n in stated)
+        raise BadFile(
+            f"states an input of shape {given}, but one of shape {shape} comes in",
+            where=name,
+            hint="correct one of them, or leave the statement out",
+        )
 
 
 def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNode:
@@ -77,9 +106,10 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
     match kind:
         case "Flatten":
             first, last = int(node.start_dim), int(node.end_dim)
-            if first < -len(shape):
-                raise TypeMismatch(f"axes {first} to {last} do not fit a shape {shape}")
-            return LinearNode(Flatten(first=first + len(shape) * (first < 0), last=last))
+            first += len(shape) * (first < 0)
+            if first < 0:
+                raise TypeMismatch(f"axes {node.start_dim} to {last} do not fit a shape {shape}")
+            return LinearNode(Flatten(first=first, last=last))
         case "Scale":
             return LinearNode(factor=_like(name, "scale", finite(name, "scale", node.scale), shape))
         case "Delay":
@@ -101,6 +131,11 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
     if bias is not None and bias.shape:
         bias = bias.reshape(-1, *(1,) * (len(shape) - 1))
     return LinearNode(op, kernel, bias=_some(bias))
+
+
+def _of(weight: Floats | None) -> Floats:
+    assert weight is not None
+    return weight
 
 
 def _some(bias: Floats | None) -> Floats | None:

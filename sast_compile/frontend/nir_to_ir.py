@@ -32,11 +32,15 @@ from sast_compile.ir.types import Const
 
 COUNT_BITS = 8  # of an input that the contract calls "counts"
 MOST_PATHS = 1000  # between populations: each split of linear nodes that meet again doubles them
+LONGEST_PATH = 300  # linear nodes one behind the other
 
 
 def to_program(graph: nir.NIRGraph, contract: Contract, name: str) -> Program:
     """The program of ``graph`` in float64; Unsupported or CompileError naming the node."""
-    return _Import(flattened(graph), contract).program(name)
+    try:
+        return Import(flattened(graph), contract).program(name)
+    except RecursionError:
+        raise Unsupported("the graph is too deep to be followed", where="NIR") from None
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,9 @@ class Path:
 
 
 @dataclass
-class _Import:
+class Import:
+    """A graph on its way to a program, stage by stage; `program` runs them all."""
+
     flat: FlatGraph
     contract: Contract
     consts: dict[str, Const] = field(default_factory=dict)
@@ -59,15 +65,17 @@ class _Import:
     projections: dict[str, list[Edge]] = field(default_factory=dict)  # by population
 
     def program(self, name: str) -> Program:
-        outputs = [self._output(o) for o in self.flat.of_kind("Output")]
-        self._check_contract()
+        outputs = [self.output(o) for o in self.flat.of_kind("Output")]
+        self.check_contract()
         inputs = self.flat.of_kind("Input")
         for source in inputs:
-            self.placed[source] = Node(source, self._input(source))
-        paths = [p for population in self.flat.populations for p in self._paths(population)]
+            self.placed[source] = Node(source, self.input(source))
+        paths = [p for population in self.flat.populations for p in self.paths(population)]
         for population in self.flat.populations:
-            self._shape(population, paths, ())
-        chains = [(path, self._chain(path)) for path in paths]
+            self.shape(population, paths)
+        for output in self.flat.of_kind("Output"):
+            self.check_shape(output)
+        chains = [(path, self.chain(path)) for path in paths]
         links = [
             Link(path.source, path.target, part.delay)
             for path, chain in chains
@@ -80,13 +88,13 @@ class _Import:
                 link = Link(path.source, path.target, part.delay)
                 self._project(path, chain, part, back if link in late else part.delay)
         ordered = order(self.flat.populations, [link for link in links if link not in late])
-        populations = {p: self._population(p, paths) for p in ordered}
+        populations = {p: self.population(p, paths) for p in ordered}
         nodes = self._in_order(inputs, populations)
         return check(Program(name, nodes, tuple(dict.fromkeys(outputs)), self.consts))
 
     # ---- ends
 
-    def _input(self, name: str) -> Input:
+    def input(self, name: str) -> Input:
         given = self.flat.nodes[name].input_type["input"]
         if given is None:
             raise BadFile("does not say its shape", where=name)
@@ -100,7 +108,7 @@ class _Import:
         counts = encoding is not None and encoding.values == "counts"
         return Input(shape=shape, bits=COUNT_BITS if counts else 1)
 
-    def _output(self, name: str) -> str:
+    def output(self, name: str) -> str:
         """The population that an Output reads."""
         its = self.flat.sources[name]
         while len(its) == 1 and self.flat.kind(its[0]) == "passes":
@@ -114,7 +122,19 @@ class _Import:
             )
         return its[0]
 
-    def _check_contract(self) -> None:
+    def check_shape(self, name: str) -> None:
+        """Raises BadFile if an Output states another shape than that of its population."""
+        given, source = self.flat.nodes[name].output_type["output"], self.output(name)
+        shape = self.shapes[source]
+        if given is not None and tuple(int(n) for n in np.atleast_1d(given)) != shape:
+            stated = tuple(int(n) for n in np.atleast_1d(given))
+            raise BadFile(
+                f"states the shape {stated}, but {source} has the shape {shape}",
+                where=name,
+                hint="correct one of them",
+            )
+
+    def check_contract(self) -> None:
         """Raises BadFile if the contract speaks of neurons that the graph does not have."""
         for name in self.contract.neurons:
             if name not in self.flat.nodes or self.flat.kind(name) not in NEURONS:
@@ -122,7 +142,7 @@ class _Import:
 
     # ---- paths
 
-    def _paths(self, population: str) -> list[Path]:
+    def paths(self, population: str) -> list[Path]:
         found: list[Path] = []
         for path in self._backwards(population, (), population):
             found.append(path)
@@ -131,6 +151,8 @@ class _Import:
         return found
 
     def _backwards(self, at: str, nodes: tuple[str, ...], target: str) -> Iterator[Path]:
+        if len(nodes) > LONGEST_PATH:
+            raise Unsupported(f"more than {LONGEST_PATH} linear nodes lead to it", where=target)
         for source in self.flat.sources[at]:
             kind = self.flat.kind(source)
             if kind in READOUTS:
@@ -143,13 +165,17 @@ class _Import:
                 yield Path(source, nodes, target)
             elif source in nodes:
                 loop = " -> ".join((source, *nodes[: nodes.index(source) + 1]))
-                raise Unsupported(f"a loop without a population: {loop}", where="NIR")
+                raise Unsupported(f"a loop without a population: {loop}", where=source)
             elif kind == "passes":
                 yield from self._backwards(source, nodes, target)
+            elif kind == "Output":
+                raise BadFile("an edge leaves this Output", where=source)
             else:
                 yield from self._backwards(source, (source, *nodes), target)
 
-    def _shape(self, name: str, paths: Sequence[Path], asked: tuple[str, ...]) -> tuple[int, ...]:
+    def shape(
+        self, name: str, paths: Sequence[Path], asked: tuple[str, ...] = ()
+    ) -> tuple[int, ...]:
         """The shape of a population or input; of scalar parameters, that of what drives it."""
         if name in self.shapes:
             return self.shapes[name]
@@ -157,7 +183,7 @@ class _Import:
         found = shape_of(name, node, None)
         if found is None or found == (1,):
             for path in (p for p in paths if p.target == name and p.source not in (*asked, name)):
-                x = np.zeros(self._shape(path.source, paths, (*asked, name)))
+                x = np.zeros(self.shape(path.source, paths, (*asked, name)))
                 current = self._sent(path, x).shape
                 break
             found = shape_of(name, node, current)
@@ -181,7 +207,7 @@ class _Import:
 
     # ---- projections
 
-    def _chain(self, path: Path) -> Chain:
+    def chain(self, path: Path) -> Chain:
         chain = Chain(self.shapes[path.source])
         for name in path.nodes:
             chain = chain.then(name, self._record(name, chain.shape))
@@ -232,7 +258,7 @@ class _Import:
 
     # ---- populations
 
-    def _population(self, name: str, paths: Sequence[Path]) -> Neuron:
+    def population(self, name: str, paths: Sequence[Path]) -> Neuron:
         bias = np.zeros(self.shapes[name])
         for path in (p for p in paths if p.target == name):
             bias = bias + self._bias(path)

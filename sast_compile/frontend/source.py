@@ -19,7 +19,9 @@ from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, BadFile
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.netx_to_ir import parse_net
-from sast_compile.frontend.nir_file import missing_contract, parse_nir, stated_contract
+from sast_compile.frontend.nir_file import load_nir, missing_contract, sound, stated_contract
+from sast_compile.frontend.nir_graph import flattened
+from sast_compile.frontend.nir_neurons import shape_of
 from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.ir.program import Program
 
@@ -42,6 +44,7 @@ class Source:
     dataset: str | None
     network: Network | None
     left_out: tuple[str, ...] = ()  # what the file says that the program does not hold
+    repairs: tuple[str, ...] = ()  # what the file does not say, but can only mean: node: what
 
     @property
     def has_floats(self) -> bool:
@@ -114,17 +117,36 @@ def _from_checkpoint(path: str, contract: Contract | None) -> Source:
 
 def _from_nir(path: str, contract: Contract | None, feedback: int | None) -> Source:
     data = read_whole(path)
-    graph = parse_nir(data, path)
+    loaded = sound(load_nir(data, path), path)
+    used = used_contract(loaded.graph, path, contract, feedback)
+    program = to_program(loaded.graph, used, program_name(path))
+    repairs = (*loaded.repairs, *spread(loaded.graph, program))
+    return Source(
+        portable(path), sha256(data), loaded.graph, used, program, None, None, (), repairs
+    )
+
+
+def used_contract(
+    graph: nir.NIRGraph, path: str, contract: Contract | None, feedback: int | None
+) -> Contract:
+    """The contract that a `.nir` states, or the one that is named for it."""
     stated = stated_contract(graph, path)
     if contract is not None and stated is not None and _plain(contract) != _plain(stated):
         raise BadFile("the file states its own contract, and --contract names another", where=path)
     used = stated or contract
     if used is None:
         raise missing_contract(path)
-    if feedback is not None:
-        used = replace(used, feedback=feedback)
-    program = to_program(graph, used, program_name(path))
-    return Source(portable(path), sha256(data), graph, used, program, None, None)
+    return used if feedback is None else replace(used, feedback=feedback)
+
+
+def spread(graph: nir.NIRGraph, program: Program) -> list[str]:
+    """The populations whose parameters are one number each, taken for all of its neurons."""
+    nodes = flattened(graph).nodes
+    return [
+        f"{name}: its parameters are single numbers, taken for a population of {neuron.shape}"
+        for name, neuron in program.neurons.items()
+        if shape_of(name, nodes[name], None) != neuron.shape
+    ]
 
 
 def _plain(contract: Contract) -> Contract:
