@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from sast_compile.artifact import Artifact
-from sast_compile.backends import reference
+from sast_compile.backends import emulator, reference
 from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
@@ -141,6 +141,7 @@ def verify(
     trace = reference.run(program, data.events, record="states")
     checked = [_golden(artifact)]
     runners: dict[str, Callable[[], Ran]] = {
+        "emulator": lambda: Ran(emulator.run(program, data.events, "states")),
         "torch": lambda: Ran(_torch(source, no_source, program, data.events)),
         "lava": lambda: _lava(program, data.events),
     }
@@ -152,7 +153,7 @@ def verify(
     return Verification(program, data, trace, tuple(checked), drift, origin, registers)
 
 
-ROLES: dict[str, Role] = {"torch": "ours", "lava": "oracle"}
+ROLES: dict[str, Role] = {"emulator": "ours", "torch": "ours", "lava": "oracle"}
 
 
 def _role(name: str, target: Target) -> Role:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from programs_runner import FOLDER, Backend, Events, check_run, read_facts
 
-from sast_compile.backends import reference
+from sast_compile.backends import emulator, reference
 from sast_compile.errors import CompileError
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program, print_program
@@ -19,7 +19,14 @@ def run_reference(program: Program, events: Events) -> Trace:
     return reference.run(program, events, "states")
 
 
-BACKENDS: Mapping[str, Backend] = {"reference": run_reference}
+def run_emulator(program: Program, events: Events) -> Trace:
+    why = emulator.missing(program)
+    if why is not None:
+        pytest.skip(f"the emulator leaves it to the interpreter: {why}")
+    return emulator.run(program, events, "states", threads=1)
+
+
+BACKENDS: Mapping[str, Backend] = {"reference": run_reference, "emulator": run_emulator}
 FILES = {
     path.relative_to(FOLDER).as_posix().removesuffix(".sast.txt"): path
     for path in sorted(FOLDER.rglob("*.sast.txt"))

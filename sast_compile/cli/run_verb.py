@@ -10,13 +10,13 @@ import numpy as np
 import typer
 
 from sast_compile.artifact import SUFFIX, load_artifact
-from sast_compile.backends import reference
 from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
 from sast_compile.cli.console import errors, output, print_json, print_said, shown, table, working
 from sast_compile.compare import decisions
 from sast_compile.contract import Contract
 from sast_compile.data import dataset
 from sast_compile.errors import CompileError
+from sast_compile.execute import execute, slow_because
 from sast_compile.files import write_whole
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program
@@ -73,7 +73,7 @@ def run_(
     chosen = _samples(net, data, events, key, samples)
     kept = RECORDS[record] if record != "outputs" else "spikes"  # SynOps need every layer
     with working("running"):
-        trace = reference.run(net.program, chosen.events, kept)  # type: ignore[arg-type]
+        trace = execute(net.program, chosen.events, kept)  # type: ignore[arg-type]
         operations = synops(net.program, chosen.events, trace)
     if out is not None:
         names = net.program.outputs if record == "outputs" else tuple(trace.layers)
@@ -134,6 +134,7 @@ def _document(
     lists = {name: which.tolist() for name, which in chosen.items()}
     return {
         "level": net.level,
+        "computed_by": _computed_by(net),
         "origin": data.origin,
         "samples": len(data.events),
         "decisions": next(iter(lists.values())) if len(lists) == 1 else lists,
@@ -141,6 +142,11 @@ def _document(
         "spikes": {name: _spikes(net, trace, name) for name in trace.layers},
         "synops": [asdict(one) for one in operations],
     }
+
+
+def _computed_by(net: Runnable) -> str:
+    why = slow_because(net.program)
+    return "the emulator" if why is None else f"the interpreter ({why})"
 
 
 def _decided(net: Runnable, trace: Trace) -> dict[str, Array]:
@@ -163,7 +169,7 @@ def _spikes(net: Runnable, trace: Trace, name: str) -> int | None:
 def _print(net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...]) -> None:
     steps = data.events.shape[1]
     output.print(f"{len(data.events)} samples x {steps} steps ({shown(data.origin)})")
-    output.print(shown(net.level))
+    output.print(f"{shown(net.level)}, computed by {shown(_computed_by(net))}", soft_wrap=True)
     rows = table("spikes", "layer", ">spikes", ">per neuron and step")
     for name, layer in trace.layers.items():
         spikes = _spikes(net, trace, name)

@@ -20,6 +20,7 @@ from sast_compile.verification import Checked, Verdict, Verification, verify
 SHOWN_INPUTS = 12
 BACKENDS = {
     "golden": "stored golden vectors",
+    "emulator": "emulator",
     "torch": "torch integer model (L2)",
     "lava": "Lava fixed_pt",
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sast_compile.backends import reference
 from sast_compile.compare import Agreement, agreement, decisions
+from sast_compile.execute import execute
 from sast_compile.frontend.source import Source
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
@@ -32,7 +32,7 @@ def accuracy_levels(source: Source, program: Program, samples: Samples) -> Level
     (output,) = program.outputs
     smooth = surrogate_spikes(source, samples.events)
     hard = hard_spikes(source, samples.events)
-    trace = reference.run(program, samples.events)
+    trace = execute(program, samples.events)
     integers = {name: trace[name].spikes for name in program.neurons}
     return Levels(
         n=len(samples.labels),

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sast_compile.backends import reference
 from sast_compile.compare import decisions
+from sast_compile.execute import execute
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.report.synops import synops
@@ -37,7 +37,7 @@ def _parts(program: Program, events: Array, labels: Array) -> Iterator[tuple[int
     (output,) = program.outputs
     for at in range(0, len(labels), PORTION):
         some = events[at : at + PORTION]
-        trace = reference.run(program, some)
+        trace = execute(program, some)
         operations = synops(program, some, trace)
         right = int(np.sum(decisions(trace[output].spikes) == labels[at : at + PORTION]))
         yield right, sum(o.input for o in operations), sum(o.hidden for o in operations)

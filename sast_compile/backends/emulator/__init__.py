@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from sast_compile.backends.emulator.batches import Emulator
 from sast_compile.backends.emulator.limits import missing
-from sast_compile.backends.reference.interpreter import Record
 from sast_compile.errors import Unsupported
 from sast_compile.ir.events import Events
 from sast_compile.ir.program import Program
-from sast_compile.trace import Trace
+from sast_compile.trace import Record, Trace
 
 __all__ = ["Emulator", "missing", "run"]
 

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.backends.reference.interpreter import Record
 from sast_compile.ir.events import Events, input_batch
 from sast_compile.ir.neuron import State
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import int_holding, storage
-from sast_compile.trace import Layer, Tally, Trace
+from sast_compile.trace import Layer, Record, Tally, Trace
 
 Array = npt.NDArray[Any]
 INTEGERS = {8: np.uint8, 32: np.int32, 64: np.int64}
@@ -67,9 +66,11 @@ class Emulator:
         return self._trace(kept, counts)
 
     def _given(self, data: Array, bits: int, order: Array) -> Array:
-        flat = data.reshape(*data.shape[:2], -1).astype(INTEGERS[bits])
-        plain = np.array_equal(order, np.arange(len(order)))
-        return np.ascontiguousarray(flat if plain else flat[:, :, order])
+        """Events as they are read: in the type and order of their buffer."""
+        narrow = data.astype(INTEGERS[bits])
+        if np.array_equal(order, np.arange(len(order))):
+            return np.ascontiguousarray(narrow)
+        return np.ascontiguousarray(np.moveaxis(narrow, 2, -1))  # channels last
 
     def _on_threads(self, table: Array, samples: int, steps: int) -> None:
         workers = min(self.threads, samples)

@@ -105,7 +105,12 @@ class Code:
         step: int = 1,
     ) -> None:
         """``body(i)`` for i = start, start + step .. below ``count``."""
-        self.fold(count, [], lambda i, _: (body(i), [])[1], start, step)
+
+        def turn(index: Value, _: list[Value]) -> list[Value]:
+            body(index)
+            return []
+
+        self.fold(count, [], turn, start, step)
 
     def fold(
         self,
@@ -150,4 +155,4 @@ def _width(type_: Type) -> int:
 
 
 def _bytes(type_: Type) -> int:
-    return 8 if type_ == F64 or type_ == POINTER else max(_width(type_) // 8, 1)
+    return 8 if type_ in (F64, POINTER) else max(_width(type_) // 8, 1)

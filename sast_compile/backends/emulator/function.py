@@ -1,8 +1,8 @@
 """A program as one function of LLVM's: samples ``first`` to ``last`` of a batch, step by step.
 
-``run(table, first, last, steps, memory, words)``: ``table`` holds the addresses of the events of each
-input, of each record, of the tallies, and of the constants; ``memory`` is an arena of one thread, of
-so many 64-bit ``words``. Every sample begins with an arena of zeros, which is rest.
+``run(table, first, last, steps, memory, words)``: ``table`` holds the addresses of the events of
+each input, of each record, of the tallies, and of the constants; ``memory`` is an arena of one
+thread, of so many 64-bit ``words``. Every sample begins with an arena of zeros, which is rest.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.ir.ops import Add, Conv2d, Flatten, Neuron, SumPool2d, Terms
+from sast_compile.ir.ops import Add, Conv2d, Flatten, Input, Neuron, SumPool2d, Terms
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.ir.types import Int
 
@@ -138,6 +138,10 @@ def _order(program: Program, node: Node, reads: tuple[Edge, ...], arena: Arena) 
             fitting = [order for order in known if len(order) == math.prod(shape)]
             return fitting[0] if fitting else _plain(shape)
         case Terms():
+            return np.arange(math.prod(shape))
+        case Input() if not any(
+            isinstance(n.op, Conv2d | SumPool2d) for n in program.consumers(node.name)
+        ):
             return np.arange(math.prod(shape))
         case _:
             return _plain(shape)

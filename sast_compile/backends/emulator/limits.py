@@ -19,6 +19,9 @@ def missing(program: Program) -> str | None:
     for node in program.nodes:
         if isinstance(node.op, Scale) or isinstance(program.types[node.name].element, Float):
             return f"{node.name} computes in floats"
+    for name, op in program.neurons.items():
+        if op.is_float:
+            return f"{name} computes in floats"
     reached = reaches(program)
     for name, op in program.neurons.items():
         for what, state in op.named_states():

@@ -40,15 +40,12 @@ def host() -> Processor:
 def compiled(text: str, processor: Processor) -> Callable[..., None]:
     """The function ``run`` of the module ``text``; it may be called from several threads."""
     _initialized()
-    machine = _machine(processor)
-    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
-    kept = _Kept(text, processor)
-    engine.set_object_cache(kept.stored, kept.found)
+    machine, kept = _machine(processor), _Kept(text, processor)
     module = binding.parse_assembly(text)
-    module.name = kept.key
     if not kept.path.exists():
         _optimized(module, machine)
-    engine.add_module(module)
+    engine = binding.create_mcjit_compiler(module, machine)
+    engine.set_object_cache(kept.stored, kept.found)
     engine.finalize_object()
     address = engine.get_function_address("run")
     pointer, number = ctypes.c_void_p, ctypes.c_int64

@@ -45,7 +45,7 @@ def convolution(frame: Frame, node: Node, edge: Edge) -> None:
     weight = lookup(op.weight, frame.program.consts).data
     shape = geometry(op, frame.program.types[node.inputs[0].node].shape, weight.shape)
     target, source, kernel = synapses(op, shape)
-    outputs, per_group, *size = shape.kernel
+    outputs, per_group, *_size = shape.kernel
     pixels, places = int(np.prod(shape.input[1:])), int(np.prod(shape.output[1:]))
     # one synapse for each channel pair stands for all: channel 0 of group 0 to output 0
     one = (target < places) & (source < pixels)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,7 @@ from sast_compile.ir.ops import (
 from sast_compile.ir.pool import sum_pool
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.ir.types import Float, TensorType, int_holding, scale_column, storage
-from sast_compile.trace import Layer, Tally, Trace
-
-Record: TypeAlias = Literal["outputs", "spikes", "states"]
+from sast_compile.trace import Layer, Record, Tally, Trace
 
 
 def run(program: Program, events: Events, record: Record = "spikes") -> Trace:
