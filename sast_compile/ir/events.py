@@ -25,6 +25,16 @@ def input_batch(program: Program, events: Events) -> dict[str, Array]:
 
     Raises CompileError naming the input if shape, range or kind of number do not fit.
     """
+    return {name: _wide(program, name, data) for name, data in checked(program, events).items()}
+
+
+def _wide(program: Program, name: str, data: Array) -> Array:
+    whole = not isinstance(program.types[name].element, Float)
+    return data.astype(np.int64 if whole else np.float64)
+
+
+def checked(program: Program, events: Events) -> dict[str, Array]:
+    """The events by input name as they were given, if shape, range and kind of number fit."""
     given = by_input(program, events)
     if set(given) != set(program.inputs):
         raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
@@ -83,14 +93,11 @@ def _checked(program: Program, name: str, data: Array) -> Array:
         )
     if not isinstance(type_.element, Float):
         low, high = type_.element.low, type_.element.high
-        if data.size and (
-            not np.isfinite(data).all()
-            or data.min() < low
-            or data.max() > high
-            or (data != np.trunc(data)).any()
-        ):
+        fractions = data.dtype.kind == "f" and (
+            not np.isfinite(data).all() or bool((data != np.trunc(data)).any())
+        )
+        if data.size and (fractions or data.min() < low or data.max() > high):
             raise CompileError(
                 f"events {data.min()}..{data.max()} are not integers of {type_.element}", where=name
             )
-        return data.astype(np.int64)
-    return data.astype(np.float64)
+    return data

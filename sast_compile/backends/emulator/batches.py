@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.ir.events import Events, input_batch
+from sast_compile.ir.events import Events, checked
 from sast_compile.ir.neuron import State
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import int_holding, storage
@@ -49,7 +49,7 @@ class Emulator:
 
     def run(self, events: Events) -> Trace:
         """The trace of ``events``; the same, value for value, as the interpreter's."""
-        batch = input_batch(self.program, events)
+        batch = checked(self.program, events)
         samples, steps = next(iter(batch.values())).shape[:2]
         given = [self._given(batch[b.node], b.bits, b.order) for b in self.emitted.inputs]
         kept = [
@@ -67,7 +67,7 @@ class Emulator:
 
     def _given(self, data: Array, bits: int, order: Array) -> Array:
         """Events as they are read: in the type and order of their buffer."""
-        narrow = data.astype(INTEGERS[bits])
+        narrow = data.astype(INTEGERS[bits], copy=False)
         if np.array_equal(order, np.arange(len(order))):
             return np.ascontiguousarray(narrow)
         return np.ascontiguousarray(np.moveaxis(narrow, 2, -1))  # channels last
