@@ -11,7 +11,13 @@ from net_files import conv_layer, dense_layer, input_layer, write
 
 from sast_compile.backends import reference
 from sast_compile.frontend.netx_to_ir import read_net
-from sast_compile.ir.ops import Conv2d
+from sast_compile.ir.conv import convolve
+from sast_compile.ir.loihi import loihi_neuron
+from sast_compile.ir.neuron import Ref
+from sast_compile.ir.ops import Conv2d, Input
+from sast_compile.ir.pool import SumPool2d
+from sast_compile.ir.program import Edge, Node, Program, check
+from sast_compile.ir.types import Const, Int, TensorType
 from sast_compile.report.synops import Operations, synops
 
 
@@ -89,3 +95,28 @@ def _by_loops(program: object, events: np.ndarray) -> int:
             channel = o // (outputs // op.groups) * per_group + i
             total += int(events[:, :, channel, y, x].sum())
     return total
+
+
+def test_a_spike_reaches_what_lies_behind_its_window() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 3, (4, 2, 3, 3))  # some are 0: no synapses
+    nodes = (
+        Node("x", Input(shape=(2, 6, 6))),
+        Node("pool", SumPool2d(kernel=(2, 2), stride=(2, 2)), (Edge("x"),)),
+        Node("conv", Conv2d(weight=Ref("w"), padding=((1, 1), (1, 1))), (Edge("pool", 1),)),
+        Node("s", loihi_neuron((4, 3, 3), du=4095, dv=0, threshold=9, start=1), (Edge("conv"),)),
+    )
+    consts = {"w": Const(TensorType(weight.shape, Int(4)), weight)}
+    program = check(Program("pooled", nodes, ("s",), consts))
+    x = (rng.random((3, 8, 2, 6, 6)) < 0.2).astype(np.uint8)
+    found = synops(program, x, reference.run(program, x))
+    brute = 0
+    for index in np.ndindex(2, 6, 6):
+        alone = np.zeros((1, 2, 3, 3))
+        alone[0, index[0], index[1] // 2, index[2] // 2] = 1
+        reached = sum(
+            int(np.count_nonzero(convolve(nodes[2].op, alone, (weight == w).astype(float))))
+            for w in (1, 2)
+        )
+        brute += reached * int(x[(slice(None), slice(None), *index)].sum())
+    assert found == (Operations("conv", brute, 0),)

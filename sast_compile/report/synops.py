@@ -15,7 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.ir.conv import geometry, synapses
-from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Join, Neuron, Terms, lookup
+from sast_compile.ir.ops import (
+    Conv2d,
+    Dense,
+    Flatten,
+    Input,
+    Join,
+    Neuron,
+    SumPool2d,
+    Terms,
+    lookup,
+)
+from sast_compile.ir.pool import sum_pool
 from sast_compile.ir.program import Node, Program
 from sast_compile.ir.types import Array
 from sast_compile.trace import Trace
@@ -99,6 +110,9 @@ def _counts(program: Program, name: str, read: Read) -> Counts:
     match node.op:
         case Flatten():
             return _counts(program, node.inputs[0].node, read).ravel()
+        case SumPool2d():  # a spike reaches each window that it lies in
+            below = _counts(program, node.inputs[0].node, read)
+            return np.asarray(sum_pool(node.op, below[None])[0], dtype=np.int64)
         case Join():
             return np.concatenate([_counts(program, e.node, read) for e in node.inputs])
         case _:  # what else carries no spikes of this kind; a loop ends here

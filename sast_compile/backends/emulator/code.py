@@ -48,6 +48,13 @@ class Code:
             return self.builder.trunc(value, type_)
         return self.builder.sext(value, type_) if signed else self.builder.zext(value, type_)
 
+    def splat(self, value: Value, count: int) -> Value:
+        """``value`` in every lane."""
+        type_ = ir.VectorType(value.type, count)
+        one = self.builder.insert_element(ir.Constant(type_, ir.Undefined), value, self.of(I32, 0))
+        lanes = ir.Constant(ir.VectorType(I32, count), [0] * count)
+        return self.builder.shuffle_vector(one, ir.Constant(type_, ir.Undefined), lanes)
+
     def minimum(self, a: Value, b: Value) -> Value:
         return self.builder.select(self.builder.icmp_signed("<", a, b), a, b)
 

@@ -41,7 +41,7 @@ class Buffer:
     @property
     def stride(self) -> int:
         """Elements from slot to slot, a multiple of `LANES`."""
-        return padded(self.size)
+        return padded(self.size) + LANES  # the last vector may reach that far
 
 
 @dataclass
@@ -102,7 +102,7 @@ def lay_out(program: Program) -> Arena:
         node = program.by_name[name]
         order = _order(program, node, reads[name], arena)
         bits, slots = storage_bits(_widest(program, node)), delays[name] + 1
-        offset = arena.take(padded(len(order)) * bits // 8 * slots)
+        offset = arena.take((padded(len(order)) + LANES) * bits // 8 * slots)
         arena.values[name] = Buffer(name, offset, bits, slots, order)
     return arena
 

@@ -4,6 +4,9 @@ All integers of a population are computed in 32 bits where nothing can need more
 decay's product is exact in float64 where it stays below 2^53, and that is how it is computed: the
 product with ``2^-bits`` is then exact too, and rounding it is the decay's own rounding. A clamp is
 left out where the ranges of the program show that it never acts.
+
+The same equations are emitted twice: for `WIDE` neurons at a time, as vectors, and for those that
+are left one by one.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from llvmlite import ir
 
-from sast_compile.backends.emulator.code import F64, I8, I32, I64, INTEGERS, Value
+from sast_compile.backends.emulator.code import F64, I8, I32, I64, INTEGERS, Type, Value
 from sast_compile.backends.emulator.frame import Frame
 from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, lookup
@@ -23,6 +27,7 @@ from sast_compile.ir.types import Int
 
 EXACT_BITS = 52  # of a product in float64
 COUNTS = ("spikes", "ties", "negatives")
+WIDE = {32: 16, 64: 8}  # neurons in a vector of 512 bits, by the bits of their numbers
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,9 @@ class _Population:
     ) -> None:
         self.frame, self.code, self.op, self.places = frame, frame.code, op, places
         self.builder = frame.code.builder
-        self.kind = INTEGERS[width_of(op, frame, edges)]
+        self.bits = width_of(op, frame, edges)
+        self.element = self.kind = INTEGERS[self.bits]
+        self.lanes, self.scattered = 1, False
         buffer = frame.buffer(node.name)
         self.out, self.sent, self.order = frame.slot(Edge(node.name)), buffer.bits, buffer.order
         self.edges, self.drives = edges, [self._drive(edge) for edge in edges]
@@ -78,7 +85,17 @@ class _Population:
         self._tables()
 
     def step(self) -> None:
+        """All neurons: whole vectors first, unless what drives them lies scattered."""
+        whole = 0 if self.scattered else len(self.order) // WIDE[self.bits] * WIDE[self.bits]
+        if whole:
+            self._pass(0, whole, WIDE[self.bits])
+        if whole < len(self.order):
+            self._pass(whole, len(self.order), 1)
+
+    def _pass(self, begin: int, end: int, lanes: int) -> None:
+        """The neurons from ``begin`` to ``end``, ``lanes`` at a time."""
         code, counts = self.code, self.places.counts
+        self.lanes, self.kind = lanes, self._of(self.element, lanes)
         names = [*COUNTS, *(name for name, _ in self.op.named_states())]
 
         def each(i: Value, totals: list[Value]) -> list[Value]:
@@ -87,15 +104,32 @@ class _Population:
             self._one(i)
             if counts is None:
                 return []
-            return [
-                self.builder.add(t, code.cast(n, I64))
-                for t, n in zip(totals, self.now, strict=True)
-            ]
+            more = (code.cast(self._sum(n), I64) for n in self.now)
+            return [self.builder.add(t, n) for t, n in zip(totals, more, strict=True)]
 
         first = [] if counts is None else [code.i64(0)] * len(names)
-        totals = code.fold(len(self.order), first, each)
+        totals = code.fold(end, first, each, start=begin, step=lanes)
         if counts is not None:
             code.when(self.places.inside, lambda: self._tally(counts, totals))
+
+    def _of(self, type_: Type, lanes: int | None = None) -> Type:
+        """``type_``, or a vector of it while several neurons are computed at a time."""
+        lanes = lanes or self.lanes
+        return type_ if lanes == 1 else ir.VectorType(type_, lanes)
+
+    def _sum(self, value: Value) -> Value:
+        if self.lanes == 1:
+            return value
+        name = f"llvm.vector.reduce.add.v{self.lanes}i{self.bits}"
+        return self.code.call(name, self.element, value)
+
+    def _load(self, pointer: Value, i: Value, element: Type) -> Value:
+        if self.lanes == 1:
+            return self.code.load(pointer, i, element)
+        return self.code.lanes(pointer, i, element, self.lanes)
+
+    def _store(self, value: Value, pointer: Value, i: Value) -> None:
+        (self.code.store if self.lanes == 1 else self.code.put_lanes)(value, pointer, i)
 
     def _tally(self, counts: Value, totals: list[Value]) -> None:
         code = self.code
@@ -128,7 +162,7 @@ class _Population:
         if op.reset.when == "after_fire":
             v = self._reset(v, fired)
         else:
-            self.code.store(fired, self.frame.place(self.places.fired), i)
+            self._store(fired, self.frame.place(self.places.fired), i)
         self._keep("v", i, v)
         self._send(i, fired)
 
@@ -201,29 +235,32 @@ class _Population:
         wide = max(-clamp.low, clamp.high).bit_length() + 1 + decay.bits
         if wide > EXACT_BITS:
             return self._shifted(decay, x, kept)
-        product = builder.fmul(builder.sitofp(x, F64), builder.sitofp(kept, F64))
-        scaled = builder.fmul(product, code.of(F64, 2.0**-decay.bits))
-        rounding = {"floor": "llvm.floor.f64", "half_even": "llvm.roundeven.f64"}
+        real = self._of(F64)
+        product = builder.fmul(builder.sitofp(x, real), builder.sitofp(kept, real))
+        scaled = builder.fmul(product, code.of(real, 2.0**-decay.bits))
+        rounding = {"floor": "floor", "half_even": "roundeven"}
         if decay.rounding in rounding:
-            scaled = code.call(rounding[decay.rounding], F64, scaled)
+            kind = "f64" if self.lanes == 1 else f"v{self.lanes}f64"
+            scaled = code.call(f"llvm.{rounding[decay.rounding]}.{kind}", real, scaled)
         return builder.fptosi(scaled, self.kind)
 
     def _shifted(self, decay: MulShift, x: Value, kept: Value) -> Value:
         """The same in 64 bits, which `Neuron` has been checked not to leave."""
         code, builder = self.code, self.builder
-        product = builder.mul(code.cast(x, I64), code.cast(kept, I64))
-        bits = code.i64(decay.bits)
+        long = self._of(I64)
+        product = builder.mul(code.cast(x, long), code.cast(kept, long))
+        bits = code.of(long, decay.bits)
         low = builder.ashr(product, bits)
         match decay.rounding:
             case "floor":
                 found = low
             case "toward_zero":
-                minus = builder.icmp_signed("<", product, code.i64(0))
+                minus = builder.icmp_signed("<", product, code.of(long, 0))
                 upper = builder.neg(builder.ashr(builder.neg(product), bits))
                 found = builder.select(minus, upper, low)
             case "half_even":
-                half = code.i64((1 << decay.bits >> 1) - 1)
-                odd = builder.and_(low, code.i64(1))
+                half = code.of(long, (1 << decay.bits >> 1) - 1)
+                odd = builder.and_(low, code.of(long, 1))
                 found = builder.ashr(builder.add(builder.add(product, half), odd), bits)
         return code.cast(found, self.kind)
 
@@ -313,7 +350,7 @@ class _Population:
         reset = self.op.reset
         assert reset is not None
         builder, zero = self.builder, self.code.of(self.kind, 0)
-        fired = self.code.load(self.frame.place(self.places.fired), i, self.kind)
+        fired = self._load(self.frame.place(self.places.fired), i, self.element)
         if reset.kind == "zero":
             return builder.select(builder.icmp_signed(">", fired, zero), zero, v), zero
         amount = builder.mul(fired, self._param("reset amount", reset.amount))
@@ -324,13 +361,13 @@ class _Population:
     # ---- memory
 
     def _kept(self, name: str, i: Value) -> Value:
-        return self.code.load(self.frame.place(self.places.states[name]), i, self.kind)
+        return self._load(self.frame.place(self.places.states[name]), i, self.element)
 
     def _keep(self, name: str, i: Value, x: Value) -> None:
-        self.code.store(x, self.frame.place(self.places.states[name]), i)
+        self._store(x, self.frame.place(self.places.states[name]), i)
 
     def _send(self, i: Value, x: Value) -> None:
-        self.code.store(self.code.cast(x, INTEGERS[self.sent]), self.out, i)
+        self._store(self.code.cast(x, self._of(INTEGERS[self.sent])), self.out, i)
 
     def _count(self, number: int, condition: Value) -> None:
         more = self.builder.zext(condition, self.kind)
@@ -349,10 +386,11 @@ class _Population:
             address, places = self.frame.slot(edge), None
         else:
             address, places = self.frame.gathered(edge, self.order)
+            self.scattered = self.scattered or places is not None
 
         def load(i: Value) -> Value:
             at = i if places is None else self.code.cast(self.code.load(places, i, I32), I64)
-            return self.code.cast(self.code.load(address, at, kind), self.kind, signed=kind != I8)
+            return self.code.cast(self._load(address, at, kind), self.kind, signed=kind != I8)
 
         return load
 
@@ -361,13 +399,13 @@ class _Population:
         for name, param in self.op.params().items():
             if isinstance(param, Ref):
                 data = lookup(param, self.frame.program.consts).data.ravel()[self.order]
-                wide = np.int32 if self.kind == I32 else np.int64
+                wide = np.int32 if self.bits == 32 else np.int64
                 self.tables[name] = self.frame.array(data.astype(wide))
 
     def _param(self, name: str, param: Param) -> Value:
         if not isinstance(param, Ref):
             return self.code.of(self.kind, int(param))
-        return self.code.load(self.tables[name], self.index, self.kind)
+        return self._load(self.tables[name], self.index, self.element)
 
 
 def _most(param: Param, consts: object) -> int:

@@ -22,6 +22,8 @@ from sast_compile.ir.types import Array
 
 FLUSH = 255
 TILE = 8  # vectors of 32 sums that stay in registers
+VECTOR = 16  # sums of a convolution that are added at a time
+NARROW = 5  # fewer outputs than this are added one by one
 
 
 def dense(frame: Frame, node: Node, edge: Edge) -> None:
@@ -273,12 +275,15 @@ def _plain_rows(frame: Frame, node: Node, edge: Edge, rows: Array, count: Value)
         start = builder.mul(index, code.i64(width))
         x = code.cast(code.load(values.address, index, values.kind), sums, signed=not values.spikes)
 
-        def column(j: Value) -> None:
-            weight = code.cast(code.load(table, builder.add(start, j), kind), sums)
-            term = weight if values.spikes else builder.mul(weight, x)
-            code.store(builder.add(code.load(y, j, sums), term), y, j)
+        factor = None if values.spikes else code.splat(x, VECTOR)
 
-        code.loop(width, column)
+        def columns(j: Value) -> None:
+            weight = code.lanes(table, builder.add(start, j), kind, VECTOR)
+            term = code.cast(weight, ir.VectorType(sums, VECTOR))
+            term = term if factor is None else builder.mul(term, factor)
+            code.put_lanes(builder.add(code.lanes(y, j, sums, VECTOR), term), y, j)
+
+        code.loop(width, columns, step=VECTOR)
 
     code.loop(count, row)
 
@@ -339,18 +344,45 @@ def _scatter(
             which = builder.add(builder.mul(code.load(tap, k, I64), code.i64(channels)), channel)
             start = builder.mul(code.i64(0) if pool_ else which, code.i64(width))
 
-            def output(o: Value) -> None:
-                weight = code.cast(code.load(table, builder.add(start, o), kind), sums)
-                term = weight if values.spikes else builder.mul(weight, x)
-                at = builder.add(begin, o)
-                code.store(builder.add(code.load(y, at, sums), term), y, at)
-
-            code.loop(per, output)
+            _add_row(frame, table, kind, start, y, begin, sums, per, None if values.spikes else x)
 
         end = code.load(first, builder.add(pixel, code.i64(1)), I64)
         code.loop(end, reach, start=code.load(first, pixel, I64))
 
     code.loop(count, element)
+
+
+def _add_row(
+    frame: Frame,
+    table: Value,
+    kind: object,
+    start: Value,
+    y: Value,
+    begin: Value,
+    sums: object,
+    size: int,
+    x: Value | None,
+) -> None:
+    """``y[begin + o] += x row[o]`` for ``size`` outputs; rows end in zeros, which add nothing."""
+    code, builder = frame.code, frame.code.builder
+    if size < NARROW:
+
+        def one(o: Value) -> None:
+            weight = code.cast(code.load(table, builder.add(start, o), kind), sums)
+            term = weight if x is None else builder.mul(weight, x)
+            at = builder.add(begin, o)
+            code.store(builder.add(code.load(y, at, sums), term), y, at)
+
+        code.loop(size, one)
+        return
+    wide = ir.VectorType(sums, VECTOR)
+    factor = None if x is None else code.splat(x, VECTOR)
+    for first in range(0, size, VECTOR):
+        offset = code.i64(first)
+        weight = code.cast(code.lanes(table, builder.add(start, offset), kind, VECTOR), wide)
+        term = weight if factor is None else builder.mul(weight, factor)
+        at = builder.add(begin, offset)
+        code.put_lanes(builder.add(code.lanes(y, at, sums, VECTOR), term), y, at)
 
 
 def _shift(frame: Frame, node: Node, exponent: int) -> None:
