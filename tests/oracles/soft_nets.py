@@ -14,7 +14,7 @@ from msgspec.structs import replace as with_fields
 from sast_compile.backends.reference import run
 from sast_compile.contract import ResetKind, ResetWhen
 from sast_compile.ir.loihi import ALIGNMENT, loihi_neuron
-from sast_compile.ir.neuron import Ref, Reset
+from sast_compile.ir.neuron import MulShift, Ref, Reset, Rounding
 from sast_compile.ir.ops import Add, Dense, Input
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, TensorType, int_holding
@@ -51,7 +51,12 @@ class Net:
         return replace(self, populations=tuple(held))
 
 
-def program(net: Net, when: ResetWhen = "after_fire", amount_times: int = 1) -> Program:
+def program(
+    net: Net,
+    when: ResetWhen = "after_fire",
+    amount_times: int = 1,
+    rounding: Rounding = "toward_zero",
+) -> Program:
     """Loihi's neurons with the net's reset; all begin in step 0, as SANA-FE's do."""
     nodes = [Node("x", Input(shape=(net.events.shape[1],)))]
     consts: dict[str, Const] = {}
@@ -78,8 +83,12 @@ def program(net: Net, when: ResetWhen = "after_fire", amount_times: int = 1) -> 
             threshold=held(f"threshold{number}", p.threshold),
             bias=held(f"bias{number}", p.bias),
         )
+        voltage = neuron.voltage
+        if isinstance(voltage.decay, MulShift):
+            voltage = with_fields(voltage, decay=with_fields(voltage.decay, rounding=rounding))
         reset = Reset(kind=p.reset, when=when, amount=amount)
-        nodes.append(Node(f"s{number}", with_fields(neuron, reset=reset), (Edge(nodes[-1].name),)))
+        neuron = with_fields(neuron, voltage=voltage, reset=reset)
+        nodes.append(Node(f"s{number}", neuron, (Edge(nodes[-1].name),)))
     return check(Program(net.name, tuple(nodes), (nodes[-1].name,), consts))
 
 

@@ -37,6 +37,7 @@ from sast_compile.trace import Trace
 WORKER = Path(__file__).with_name("sanafe_worker.py")
 PIN = Path(__file__).with_name("sanafe.txt").read_text().split("sanafe==")[1].strip()
 NETS = 64
+SPOILT = 16  # of them, two of each kind, are also compared with something wrong on our side
 SECONDS = 120
 Found = list[tuple[Any, Any]]  # by population: spikes and v, (steps, neurons)
 
@@ -123,7 +124,7 @@ def test_a_reset_in_the_next_step_gives_the_same_spikes(
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_threshold_one_step_off_is_seen(asked: list[tuple[Net, Found]], number: int) -> None:
     """In one neuron's threshold, thus in its amount: in voltages of every subtracting net."""
-    for net, found in asked:
+    for net, found in asked[:SPOILT]:
         if net.populations[0].reset == "subtract":
             most = int(found[number][0].sum(0).argmax())
             moved = net.populations[number].threshold.copy()
@@ -131,14 +132,21 @@ def test_a_threshold_one_step_off_is_seen(asked: list[tuple[Net, Found]], number
             assert differing(net.changed(number, threshold=moved), found)[1] > 0, net.name
 
 
+def test_a_leak_that_rounds_down_is_seen(asked: list[tuple[Net, Found]]) -> None:
+    """Below 0, where it is not Loihi's rounding toward zero."""
+    for net, found in asked[:SPOILT]:
+        if net.populations[0].leak.any():
+            assert differing(net, found, rounding="floor")[1] > 0, net.name
+
+
 def test_a_doubled_amount_is_seen_in_the_spikes(asked: list[tuple[Net, Found]]) -> None:
-    for net, found in asked:
+    for net, found in asked[:SPOILT]:
         if net.populations[0].reset == "subtract":
             assert differing(net, found, amount_times=2)[0] > 0, net.name
 
 
 def test_the_other_reset_is_seen_in_the_spikes(asked: list[tuple[Net, Found]]) -> None:
     other = {"zero": "subtract", "subtract": "zero"}
-    for net, found in asked:
+    for net, found in asked[:SPOILT]:
         swapped = net.changed(0, reset=other[net.populations[0].reset])
         assert differing(swapped, found)[0] > 0, net.name
