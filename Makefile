@@ -3,8 +3,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
+export SAST_SANAFE_ENV ?= $(CURDIR)/.venv-sanafe
 
-.PHONY: help setup demo test fast check bench train clean
+.PHONY: help setup demo test fast check oracle-sanafe bench train clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -36,6 +37,13 @@ check: .venv/ready ## linters, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+oracle-sanafe: $(SAST_SANAFE_ENV)/ready ## SANA-FE (GPL-3), a second oracle of the tests, in an environment of its own
+
+$(SAST_SANAFE_ENV)/ready: tests/oracles/sanafe.txt
+	$(PYTHON) -m venv $(SAST_SANAFE_ENV)
+	$(SAST_SANAFE_ENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@
+
 bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/event_linear.py
@@ -44,4 +52,4 @@ train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh
 
 clean: ## the environments and what the tools left
-	rm -rf .venv .venv-lava .mypy_cache .ruff_cache .pytest_cache .hypothesis *.sast
+	rm -rf .venv .venv-lava .venv-sanafe .mypy_cache .ruff_cache .pytest_cache .hypothesis *.sast
