@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
 
-.PHONY: help setup demo test fast check bench train clean
+.PHONY: help setup demo test fast check bench fuzz train clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -40,8 +40,11 @@ bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/event_linear.py
 
+fuzz: setup ## 2,000 random programs on the interpreter, torch's integers and Lava (docs/fuzzing.md)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --programs 2000 --log .fuzz.jsonl
+
 train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh
 
 clean: ## the environments and what the tools left
-	rm -rf .venv .venv-lava .mypy_cache .ruff_cache .pytest_cache .hypothesis *.sast
+	rm -rf .venv .venv-lava .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz.jsonl *.sast

@@ -94,7 +94,7 @@ def _evidence(layer: Layer, fires: bool, backends: int) -> dict[str, int]:
     """What an equality of this layer shows: nothing if it was silent, or always fired."""
     tally = layer.tally or Tally()
     v = np.asarray(layer.states["v"])
-    if fires and not tally.spikes or not fires and not v.any():
+    if (fires and not tally.spikes) or (not fires and not v.any()):
         return {"silent layers": 1}
     if fires and tally.spikes == layer.spikes.size:
         return {"layers that always fired": 1}
@@ -145,9 +145,9 @@ def lava_answers(jobs: Sequence[tuple[Program, Batch]]) -> list[Answer]:
     """Lava's trace of every program that it takes; a program that stops the others runs alone."""
     answers: dict[int, Answer] = {}
     for index, (program, _) in enumerate(jobs):
-        refusal = _refusal(program)
-        if refusal is not None:
-            answers[index] = refusal
+        why = refusal(program)
+        if why is not None:
+            answers[index] = why
     left = [index for index in range(len(jobs)) if index not in answers]
     alone = [index for index in left if _reads_out_beyond(*jobs[index])]
     answers |= _on_lava(jobs, [index for index in left if index not in alone])
@@ -165,7 +165,8 @@ def _reads_out_beyond(program: Program, events: Batch) -> bool:
     return any(bool((trace[name].states["v"] > HIGHEST << 6).any()) for name in readouts)
 
 
-def _refusal(program: Program) -> str | None:
+def refusal(program: Program) -> str | None:
+    """Why Lava does not take ``program``; None if it does."""
     try:
         lower(program)
     except CompileError as error:

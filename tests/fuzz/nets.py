@@ -255,7 +255,7 @@ def _loop(growing: Growing, populations: list[str]) -> None:
 
 def _path_to_exists(growing: Growing, source: str, target: str) -> bool:
     wanted = growing.shapes[target]
-    return len(wanted) == 1 or growing.shapes[source] == wanted and len(wanted) == 3
+    return len(wanted) == 1 or (growing.shapes[source] == wanted and len(wanted) == 3)
 
 
 def _ends(growing: Growing, populations: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Random integer programs on pictures: convolutions of any geometry, pools, skips, graded inputs."""
+"""Random integer programs on pictures: convolutions of any geometry, pools, graded inputs."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ def _projected(making: Picture, name: str, source: str) -> str:
         size = (int(rng.integers(2, 9)), math.prod(shape))
         op = Dense(weight=_weight(making, size, source))
     wanted = _exponent(making, op.weight, source)
-    edge = replace_delay(edge, rest)
+    edge = delayed(edge, rest)
     return making.node(name, replace(op, exponent=wanted), edge)
 
 
-def replace_delay(edge: Edge, more: int) -> Edge:
+def delayed(edge: Edge, more: int) -> Edge:
     return Edge(edge.node, edge.delay + more)
 
 
@@ -106,7 +106,7 @@ def _again(making: Picture, name: str, first: str) -> str:
     data = making.rng.permutation(old.data.ravel()).reshape(old.data.shape)
     weight = f"w{len(making.consts)}"
     making.consts[weight] = Const(old.type, data)
-    later = tuple(replace_delay(e, int(making.rng.integers(0, 4))) for e in node.inputs)
+    later = tuple(delayed(e, int(making.rng.integers(0, 4))) for e in node.inputs)
     return making.node(name, replace(node.op, weight=Ref(weight)), *later)
 
 
