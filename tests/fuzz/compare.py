@@ -12,6 +12,7 @@ import numpy as np
 
 from fuzz.cases import Batch, Case
 from fuzz.draw import reason
+from fuzz.features import features
 from fuzz.registers import HIGHEST
 from sast_compile.backends import reference
 from sast_compile.backends.lava import lower, run_many
@@ -41,14 +42,14 @@ class Seen:
     """Counts over the programs that were compared, and what went wrong."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    kinds: Counter[str] = field(default_factory=Counter)
+    features: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
 
     def __add__(self, other: Seen) -> Seen:
         return Seen(
             self.counts + other.counts,
-            self.kinds + other.kinds,
+            self.features + other.features,
             self.refusals + other.refusals,
             self.failures + other.failures,
         )
@@ -85,7 +86,7 @@ def _count(seen: Seen, case: Case, wanted: Trace, answers: Mapping[str, Answer])
     if taken:
         seen.counts["programs"] += 1
         seen.counts["programs on all three"] += taken == 2
-        seen.kinds[case.kind] += 1
+        seen.features.update(features(case))
         for name, layer in wanted.layers.items():
             seen.counts.update(_evidence(layer, case.program.neurons[name].fire is not None, taken))
 

@@ -1,14 +1,17 @@
 """``python -m fuzz.run``: draws and compares programs until there are enough; see docs/fuzzing.md.
 
-One line of the log is one chunk of seeds, so a run that was cut goes on where it was.
+One line of the log is one chunk of seeds, so a run that was cut goes on where it was; a line that
+other code wrote, of the compiler or of the tests, does not count.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import time
 import traceback
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -77,24 +80,37 @@ def logged(log: Path | None, first: int) -> Seen | None:
     if log is None or not log.exists():
         return None
     for line in log.read_bytes().splitlines():
-        at, counts, kinds, refusals, failures = msgspec.json.decode(line)
-        if at == first:
+        code, at, counts, features, refusals, failures = msgspec.json.decode(line)
+        if (code, at) == (version(), first):
             its = msgspec.convert(failures, list[Failure])
-            return Seen(Counter(counts), Counter(kinds), Counter(refusals), its)
+            return Seen(Counter(counts), Counter(features), Counter(refusals), its)
     return None
 
 
 def write(log: Path | None, first: int, chunk: Seen) -> None:
     if log is not None:
-        record = [first, chunk.counts, chunk.kinds, chunk.refusals, chunk.failures]
+        record = [version(), first, chunk.counts, chunk.features, chunk.refusals, chunk.failures]
         with log.open("ab") as file:
             file.write(msgspec.json.encode(record) + b"\n")
+
+
+@cache
+def version() -> str:
+    """A hash of the code that draws and compares."""
+    tests = Path(__file__).parents[1]
+    sources = [*sorted(tests.glob("*.py")), *sorted(tests.glob("fuzz/*.py")),
+               *sorted((tests.parent / "sast_compile").rglob("*.py"))]  # fmt: skip
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
 
 
 def summary(seen: Seen) -> str:
     """All counts, one a line, the largest first."""
     lines = []
-    for title, counter in [("counted", seen.counts), ("refused", seen.refusals)]:
+    for title, counter in [
+        ("counted", seen.counts),
+        ("programs with", seen.features),
+        ("refused", seen.refusals),
+    ]:
         lines.append(f"{title}:")
         lines += [f"{count:>12,}  {what}" for what, count in counter.most_common()]
     lines.append(f"failures: {len(seen.failures)}")
