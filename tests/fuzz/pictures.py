@@ -46,7 +46,7 @@ def random_picture(rng: Generator) -> Program:
     if rng.random() < 0.15:
         shape = (shape[0], 3 * shape[1])
     making.bits = int(rng.choice([1, 1, 1, 2, 4, 8, 12, 16, 20, 24]))
-    signed = bool(making.bits > 1 and rng.random() < 0.4)
+    signed = bool(rng.random() < (0.4 if making.bits > 1 else 0.1))
     making.node("x", Input(shape=shape, bits=making.bits, signed=signed))
     making.known["x"] = shape
     for number in range(int(rng.integers(1, 4))):
@@ -154,15 +154,13 @@ def _convolution(making: Picture, shape: tuple[int, ...]) -> tuple[Conv2d, tuple
 
 
 def _weight(making: Picture, size: tuple[int, ...], source: str) -> Ref:
-    """Random weights of any width; few bits where the input has many, for 32 bits to hold sums."""
+    """Random weights of any width; small ones of 8 bits where an input has many of its own."""
     rng = making.rng
-    most = (
-        8 if source != "x" else max(2, min(8, 29 - making.bits - math.prod(size[1:]).bit_length()))
-    )
-    element = Int(int(rng.integers(2, most + 1)), bool(rng.random() < SIGNED))
-    low, high = element.low, element.high
-    if rng.random() < 0.12 and most == 8:  # no weight above 0: a grid that no type of 8 bits has
-        element, low, high = Int(9), -255, 0
+    element, low, high = _grid(rng)
+    if source == "x" and making.bits > 8:  # the sums before the shift stay in 32 bits
+        element = Int(8, element.signed)
+        high = max(1, min(127, (1 << 29 - making.bits) // math.prod(size[1:])))
+        low = -high if element.signed else 0
     data = rng.integers(low, high, size, endpoint=True)
     if rng.random() < 0.3:
         data = rng.choice([low, high], size)
@@ -171,13 +169,21 @@ def _weight(making: Picture, size: tuple[int, ...], source: str) -> Ref:
     return Ref(name)
 
 
+def _grid(rng: Generator) -> tuple[Int, int, int]:
+    """An element type and its ends; now and then none above 0, which no type of 8 bits says."""
+    if rng.random() < 0.1:
+        return Int(9), -255, 0
+    element = Int(int(rng.integers(2, 9)), bool(rng.random() < SIGNED))
+    return element, element.low, element.high
+
+
 def _exponent(making: Picture, weight: Ref, source: str) -> int:
-    """In the chip's range, and for graded inputs one that brings sums down to 2^20 or so."""
+    """In the chip's range; for wide inputs among its lowest, which bring sums into 32 bits."""
     element = making.consts[weight.name].type.element
     assert isinstance(element, Int)
     step = (9 if element.signed else 8) - element.bits
     if source == "x" and making.bits > 8:
-        return max(step - 8, 14 - making.bits + int(making.rng.integers(-1, 4)))
+        return step + int(making.rng.choice([-8, -8, -7, -6, -5]))
     return step + int(making.rng.choice([-8, -3, -1, 0, 0, 1, 2, 4, 7]))
 
 

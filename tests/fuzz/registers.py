@@ -60,8 +60,8 @@ def _other_weights(program: Program, rng: Generator) -> dict[str, Const]:
 def _weight(value: int, element: Int, rng: Generator) -> int:
     if rng.random() < 0.5:
         return value
-    ends = [v for v in (element.low, element.high, element.low + 1, 1) if v]
-    return int(rng.choice(ends))
+    ends = (element.low, element.high, element.low + 1, 1)
+    return int(rng.choice([v for v in ends if v and element.low <= v <= element.high]))
 
 
 def _other_exponents(program: Program, rng: Generator) -> dict[str, Op]:
