@@ -11,8 +11,18 @@ import pytest
 
 pytest.importorskip("torch", reason="the torch integer model takes part")
 
+from fuzz import found
 from fuzz.cases import Case, Refused
-from fuzz.compare import Failure, Seen, compared, difference, lava_answers, refusal, torch_answer
+from fuzz.compare import (
+    Answer,
+    Failure,
+    Seen,
+    compared,
+    difference,
+    lava_answers,
+    refusal,
+    torch_answer,
+)
 from fuzz.draw import drawn, reason
 from fuzz.found import differ, write
 from fuzz.run import chunk_of, logged
@@ -151,6 +161,23 @@ def test_a_change_in_torchs_program_is_found_and_made_smaller() -> None:
     assert sum(np.count_nonzero(data) for data in events.values()) == 1
 
 
+def test_a_failure_becomes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With another computer in Lava's place, from the seed to the facts."""
+
+    def other(jobs: Sequence[Pair]) -> list[Answer]:
+        return [reference.run(more_bias(p), events, "states") for p, events in jobs]
+
+    monkeypatch.setattr(found, "lava_answers", other)
+    (failure,) = compared([case_of(10)], other).failures
+    assert [*found.shrunk_files([failure], tmp_path)] != []
+    (path,) = tmp_path.iterdir()
+    assert path.name.startswith("found_")
+    facts = read_facts(path.read_text())
+    program = parse_program(facts.body)
+    assert len(program.nodes) == 3
+    check_run(program, facts.runs[0], lambda p, e: reference.run(more_bias(p), e, "states"))
+
+
 def test_a_seed_is_always_the_same_program() -> None:
     for seed in range(12):
         one, other = drawn(seed), drawn(seed)
@@ -183,11 +210,11 @@ def test_a_run_that_was_cut_goes_on(tmp_path: Path) -> None:
     seen.counts["programs"] += 3
     seen.refusals["a"] += 1
     case = case_of(10)
-    found = difference(
+    first = difference(
         reference.run(case.program, case.events, "states"),
         reference.run(more_bias(case.program), case.events, "states"),
     )
-    seen.failures.append(Failure(1, "kind", "lava", "text", found))
+    seen.failures.append(Failure(1, "kind", "lava", "text", first))
     write_log(log, 100, seen)
     assert logged(log, 0) is None
     assert logged(log, 100) == seen

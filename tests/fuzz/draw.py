@@ -17,7 +17,7 @@ from fuzz.pictures import random_picture
 from fuzz.registers import lively, with_other_registers
 from sast_compile.compile import lower
 from sast_compile.contract import Contract
-from sast_compile.errors import CompileError
+from sast_compile.errors import CompileError, TypeMismatch
 from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.frontend.source import Source
 from sast_compile.ir.ops import Op
@@ -45,6 +45,8 @@ def from_graph(seed: int, rng: Generator) -> Case | Refused:
     options = Options(bits, steps if rng.random() < 0.5 else None)
     try:
         program = compiled(graph, contract, options)
+    except TypeMismatch:  # a pass, or the front end, made an illegal program
+        raise
     except CompileError as error:
         return Refused(seed, kind, f"compiler: {reason(error, [*net.nodes])}")
     if rng.random() < CHANGED:
