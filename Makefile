@@ -5,7 +5,7 @@ BIN := .venv/bin
 export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
 export SAST_SANAFE_ENV ?= $(CURDIR)/.venv-sanafe
 
-.PHONY: help setup demo test fast check oracle-sanafe bench train clean
+.PHONY: help setup demo test fast check oracle-sanafe bench fuzz train clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -48,8 +48,11 @@ bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
 	$(BIN)/python benchmarks/event_linear.py
 
+fuzz: setup ## 2,000 random programs on the interpreter, torch's integers and Lava (docs/fuzzing.md)
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --programs 2000 --log .fuzz.jsonl
+
 train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh
 
 clean: ## the environments and what the tools left
-	rm -rf .venv .venv-lava .venv-sanafe .mypy_cache .ruff_cache .pytest_cache .hypothesis *.sast
+	rm -rf .venv .venv-lava .venv-sanafe .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz.jsonl *.sast

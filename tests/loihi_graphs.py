@@ -51,22 +51,30 @@ def random_graph(
 ) -> tuple[Program, Mapping[str, Array]]:
     """A program of two to five populations in which each fires, and its events."""
     rng = np.random.default_rng(seed)
+    program, events = random_wiring(rng, f"graph{seed}", samples, steps, longest)
+    return lively(program, events, rng), events
+
+
+def random_wiring(
+    rng: Generator, name: str, samples: int, steps: int, longest: int
+) -> tuple[Program, Mapping[str, Array]]:
+    """The same with thresholds that no population reaches."""
     wiring = Wiring(rng, longest)
     inputs = {"x": Input(shape=(4,)), "y": Input(shape=(3,), bits=4, signed=True)}
     inputs = dict(list(inputs.items())[: rng.integers(1, 3)])
-    for name, op in inputs.items():
-        wiring.node(name, op)
+    for label, op in inputs.items():
+        wiring.node(label, op)
     sizes = {f"s{i}": int(rng.choice(SIZES)) for i in range(rng.integers(2, 6))}
-    widths = {**{name: op.shape[0] for name, op in inputs.items()}, **sizes}
-    for name in sizes:
-        _population(wiring, name, widths)
+    widths = {**{label: op.shape[0] for label, op in inputs.items()}, **sizes}
+    for label in sizes:
+        _population(wiring, label, widths)
     outputs = tuple(rng.permutation(list(sizes))[: rng.integers(1, 3)].tolist())
-    program = check(Program(f"graph{seed}", tuple(wiring.nodes), outputs, wiring.consts))
+    program = check(Program(name, tuple(wiring.nodes), outputs, wiring.consts))
     events = {
-        name: rng.integers(-(op.signed << 3), 8 if op.signed else 2, (samples, steps, *op.shape))
-        for name, op in inputs.items()
+        label: rng.integers(-(op.signed << 3), 8 if op.signed else 2, (samples, steps, *op.shape))
+        for label, op in inputs.items()
     }
-    return lively(program, events, rng), events
+    return program, events
 
 
 def _population(wiring: Wiring, name: str, widths: Mapping[str, int]) -> None:

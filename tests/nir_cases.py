@@ -319,12 +319,35 @@ def pool_for_two(net: Net) -> None:
     net.wire("p > g > fd > lif2")
 
 
+def pool_in_a_loop(net: Net) -> None:
+    """The pool reads the population that its own loop drives."""
+    shape = (2, 4, 3)
+    ends(net, shape)
+    net.nodes |= {"c": net.conv(shape, 2), "lif1": net.lif(*shape), "p": averages(3, 1, 1)}
+    net.nodes |= {"back": plain(net.conv(shape, 2)), "f": flat(shape), "fc": net.dense(4, 24)}
+    net.nodes |= {"lif2": net.lif(4)}
+    net.wire("input > c > lif1 > f > fc > lif2 > output")
+    net.wire("lif1 > p > back > lif1")
+    net.late = frozenset({("lif1", "p")})
+
+
+def flatten_of_a_later_layer(net: Net) -> None:
+    """Behind a delay, so that the last population hears nothing of its own step."""
+    shape = (2, 3, 3)
+    ends(net, shape)
+    net.nodes |= {"ca": net.conv(shape, 2), "lif1": net.lif(*shape), "cb": net.conv(shape, 2)}
+    net.nodes |= {"lif2": net.lif(*shape), "d": nir.Delay(np.array(DT)), "f": flat(shape)}
+    net.nodes |= {"fc": net.dense(4, 18), "lif3": net.lif(4)}
+    net.wire("input > ca > lif1 > cb > lif2 > d > f > fc > lif3 > output")
+
+
 WIRINGS: dict[str, Case] = {
     case.__name__.replace("_", " "): case
     for case in (
         skip, sum_before_a_weight, one_weight_for_two, diamond, itself, itself_without_a_weight,
         two_layers_in_a_loop, loops_in_loops, loop_with_a_delay,
         loop_with_a_delay_of_some, two_ends, nested, pool_for_two,
+        pool_in_a_loop, flatten_of_a_later_layer,
     )
 }  # fmt: skip
 CASES = PATHS | POPULATIONS | WIRINGS

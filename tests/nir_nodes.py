@@ -75,8 +75,8 @@ class Nodes:
             samples = len(next(iter(self.events.values())))
             rest = np.zeros((samples, *size(node))) if size(node) else 0.0
             return self._step(name, node, rest + x, time)
-        if not x.shape and hasattr(node, "weight"):  # nothing has come yet
-            x = np.zeros(node.weight.shape[1:])
+        if not x.shape:  # nothing has come yet
+            return _of_nothing(node)
         return linear(node, x)
 
     def _delayed(self, name: str, node: Any, time: int) -> Array:
@@ -130,6 +130,16 @@ class Nodes:
     def _fires(self, v: Array, threshold: Array) -> Array:
         fires = v > threshold if self.contract.compare == ">" else v >= threshold
         return fires.astype(np.float64)
+
+
+def _of_nothing(node: Any) -> Array:
+    """What a linear node makes of silence: its bias, or a 0 that has no shape yet."""
+    if not hasattr(node, "weight"):
+        return np.zeros(())
+    shape = node.weight.shape[1:]
+    if hasattr(node, "groups"):
+        shape = (1, shape[0] * node.groups, *np.atleast_1d(node.input_shape))
+    return linear(node, np.zeros(shape))
 
 
 def size(node: Any) -> tuple[int, ...]:

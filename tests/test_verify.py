@@ -224,7 +224,7 @@ def test_with_an_equal_oracle_it_is_proven(monkeypatch: pytest.MonkeyPatch) -> N
     result = verify(digits(), 4, progress=names.append)
     assert result.verdict is Verdict.PROVEN
     assert result.verdict.value == 0
-    assert names == ["reference interpreter", "torch", "lava"]
+    assert names == ["reference interpreter", "emulator", "torch", "lava"]
     assert by_name(result.checked)["lava"].role == "oracle"
     assert set(by_name(result.checked)["lava"].seconds) == {"build", "step", "fetch", "total"}
 

@@ -5,6 +5,9 @@ means "d steps ago" then waits ``d + start(n) - start(p)`` steps on the chip, an
 this wait cannot be below the chip's latency. The least starts that respect this are longest paths;
 a shorter path waits longer (retiming, Leiserson and Saxe 1991). A loop whose delays are shorter
 than its projections' latencies cannot be computed by the chip.
+
+A flatten or pool may wait in front or behind: the same. It waits in front where it reads a
+population that is computed later, in a loop or behind a delay, for only a delayed edge may do so.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from dataclasses import replace
 from msgspec.structs import replace as with_fields
 
 from sast_compile.errors import Unsupported
-from sast_compile.ir.ops import Neuron, Op, Projection, Terms
+from sast_compile.ir.ops import Flatten, Neuron, Op, Projection, SumPool2d, Terms
 from sast_compile.ir.program import Edge, Node, Program
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.target import Target
@@ -22,7 +25,7 @@ from sast_compile.target import Target
 
 def balance_latency(program: Program, target: Target, options: Options) -> Lowered:
     """The same spikes in every column of every layer, at the time when the chip computes them."""
-    starts = _starts(program, target.time.connection_latency)
+    starts = _waiting_in_front(program, _starts(program, target.time.connection_latency))
     nodes = tuple(_retimed(node, starts) for node in program.nodes)
     for node in nodes:
         for edge in node.inputs:
@@ -60,6 +63,32 @@ def _starts(program: Program, latency: int) -> dict[str, int]:
         hint="a Delay in the loop, or --feedback with as many steps as it has projections: both "
         "compute another function than a loop that looks back one step",
     )
+
+
+def _waiting_in_front(program: Program, starts: dict[str, int]) -> dict[str, int]:
+    """``starts``, but a flatten or pool of a later population is as late as its first reader."""
+    late = dict(starts)
+    for node in reversed(_of_later_populations(program)):
+        waits = [
+            late[reader.name] + edge.delay - late[node.name]
+            for reader in program.consumers(node.name)
+            for edge in reader.inputs
+            if edge.node == node.name
+        ]
+        late[node.name] += min(waits, default=0)
+    return late
+
+
+def _of_later_populations(program: Program) -> list[Node]:
+    """The flattens and pools that read, directly or through others, what is computed later."""
+    seen, found = set[str](), dict[str, Node]()
+    for node in program.nodes:
+        if isinstance(node.op, Flatten | SumPool2d):
+            source = node.inputs[0].node
+            if source not in seen or source in found:
+                found[node.name] = node
+        seen.add(node.name)
+    return list(found.values())
 
 
 def _in_loops(program: Program) -> list[str]:

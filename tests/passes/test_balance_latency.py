@@ -42,8 +42,8 @@ def dense() -> Dense:
 
 
 def graph(edges: Mapping[str, list[tuple[str, int]]], outputs: tuple[str, ...] = ()) -> Program:
-    """Nodes by what they read: names that start with d, + or n are Dense, Add or Neuron."""
-    ops: dict[str, Any] = {"d": dense(), "+": Add(), "n": neuron()}
+    """Nodes by what they read: Dense, Add, Neuron or Flatten by the first letter d, +, n or f."""
+    ops: dict[str, Any] = {"d": dense(), "+": Add(), "n": neuron(), "f": Flatten()}
     nodes = [Node("x", Input(shape=(SIZE,)))]
     for name, sources in edges.items():
         key = name.replace("+", "plus")
@@ -174,6 +174,29 @@ def test_a_loop_through_two_layers_needs_two_steps(delay: int, fits: bool) -> No
 def test_recurrence_of_one_step_is_too_fast_for_a_slower_chip() -> None:
     with pytest.raises(Unsupported, match=r"each takes 2 on the chip"):
         balanced(graph(RECURRENT), latency=2)
+
+
+LATER = {  # n1 is computed behind n2, which reads it one step late
+    "f1": [("n1", 1)], "f2": [("f1", 0)], "d2": [("f2", 0)], "n2": [("d2", 0)],
+    "d1": [("x", 0)], "n1": [("d1", 0)],
+}  # fmt: skip
+ROUND = {
+    "d1": [("x", 0)], "f1": [("n1", 1)], "f2": [("f1", 0)], "d2": [("f2", 0)],
+    "+1": [("d1", 0), ("d2", 0)], "n1": [("+1", 0)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edges", [LATER, ROUND], ids=["ahead", "in a loop"])
+def test_a_flatten_of_a_later_population_waits_in_front(edges: Any) -> None:
+    """Only a delayed edge may point forward."""
+    program = check(graph(edges, ("n1",)))
+    after = check(balanced(program))
+    assert (delays(after)["f1"], "f2" in delays(after), "d2" in delays(after)) == (
+        [1],
+        False,
+        False,
+    )
+    assert assert_same_columns(program, after, events((4, 12, SIZE))) > 10
 
 
 def test_a_delay_beyond_the_chips_is_refused() -> None:

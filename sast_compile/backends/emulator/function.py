@@ -16,8 +16,10 @@ from typing_extensions import assert_never
 from sast_compile.backends.emulator.code import I64, INTEGERS, POINTER, Code, Value
 from sast_compile.backends.emulator.frame import Array, Frame
 from sast_compile.backends.emulator.layout import Buffer, lay_out, source_of, wires
-from sast_compile.backends.emulator.neurons import COUNTS, Places, neuron, width_of
-from sast_compile.backends.emulator.projections import add, convolution, dense, join, pool, terms
+from sast_compile.backends.emulator.neurons import COUNTS, Places, neuron
+from sast_compile.backends.emulator.projections import add, dense, join, terms
+from sast_compile.backends.emulator.widths import width_of
+from sast_compile.backends.emulator.windows import convolution, pool
 from sast_compile.ir.ops import (
     Add,
     Conv2d,

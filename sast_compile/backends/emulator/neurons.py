@@ -19,11 +19,10 @@ from llvmlite import ir
 
 from sast_compile.backends.emulator.code import F64, I8, I32, I64, INTEGERS, Type, Value
 from sast_compile.backends.emulator.frame import Frame
+from sast_compile.backends.emulator.widths import width_of
 from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, lookup
-from sast_compile.ir.population import ends
 from sast_compile.ir.program import Edge, Node
-from sast_compile.ir.types import Int
 
 EXACT_BITS = 52  # of a product in float64
 COUNTS = ("spikes", "ties", "negatives")
@@ -39,25 +38,6 @@ class Places:
     idle: frozenset[str]  # the states whose clamp never acts
     counts: Value | None = None  # the address of this sample's tally, if one is kept
     inside: Value | None = None  # whether this step is a column of the sample
-
-
-def width_of(op: Neuron, frame: Frame, edges: tuple[Edge, ...]) -> int:
-    """32 or 64: the bits in which nothing of a step overflows."""
-    consts = frame.program.consts
-    most = 0
-    for _, state in op.named_states():
-        assert state.clamp is not None
-        register = max(-state.clamp.low, state.clamp.high)
-        bias = _most(state.bias, consts) << max(state.bias_exponent, 0)
-        drives = sum(_most_of_wire(frame, edge) for edge in edges)
-        drives += sum(max(-s.clamp.low, s.clamp.high) for s in op.synapses if s.clamp)
-        rows = frame.buffer(edges[0].node).size if state.adds == "each" else 1
-        span = state.clamp.high - state.clamp.low + 1
-        most = max(most, 2 * register + _most(state.gain, consts) * drives * rows + bias + span)
-    if op.fire is not None and op.reset is not None:
-        most += _most(op.fire.threshold, consts) * op.fire.unit
-        most += _most(op.reset.amount, consts) * op.fire.limit
-    return 32 if most < 2**31 else 64
 
 
 def neuron(frame: Frame, node: Node, edges: tuple[Edge, ...], places: Places) -> None:
@@ -406,13 +386,3 @@ class _Population:
         if not isinstance(param, Ref):
             return self.code.of(self.kind, int(param))
         return self._load(self.tables[name], self.index, self.element)
-
-
-def _most(param: Param, consts: object) -> int:
-    return int(max(map(abs, ends(param, consts))))  # type: ignore[arg-type]
-
-
-def _most_of_wire(frame: Frame, edge: Edge) -> int:
-    element = frame.program.types[edge.node].element
-    assert isinstance(element, Int)
-    return max(-element.low, element.high)

@@ -1,0 +1,1 @@
+"""Differential fuzzing: random programs on the interpreter, torch's integers and Lava."""
