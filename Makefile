@@ -26,6 +26,7 @@ demo: setup ## the main job: the digits model to Loihi 2, verified spike for spi
 	$(BIN)/sast-compile verify
 
 test: setup ## all tests
+	-@$(MAKE) --no-print-directory oracle-sanafe
 	$(BIN)/pytest -n 2
 
 fast: .venv/ready ## the tests without Lava, under a minute
@@ -46,6 +47,7 @@ $(SAST_SANAFE_ENV)/ready: tests/oracles/sanafe.txt
 
 bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/emulator.py
 	$(BIN)/python benchmarks/event_linear.py
 
 fuzz: setup ## 2,000 random programs on the interpreter, torch's integers and Lava (docs/fuzzing.md)

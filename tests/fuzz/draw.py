@@ -115,5 +115,5 @@ def reason(error: CompileError, names: list[str]) -> str:
     text = error.what
     for name in sorted(names, key=len, reverse=True):
         text = re.sub(rf"(?<![\w.]){re.escape(name)}(?:[.@][\w@.]+)?(?!\w)", "..", text)
-    text = re.sub(r"-?\d[\d.,x]*", "#", text)
+    text = re.sub(r"(?:-?\d[\d.,x]*)+", "#", text)
     return f"{type(error).__name__}: {text[:110]}"
