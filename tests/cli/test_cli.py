@@ -259,6 +259,7 @@ def test_compile_and_verify_as_a_user_does_with_unicode_and_spaces(tmp_path: Pat
     assert found["verdict"] == "proven"
     assert [b["backend"] for b in found["backends"] if b["identical"]] == [
         "golden",
+        "emulator",
         "torch",
         "lava",
     ]

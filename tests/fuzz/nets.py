@@ -269,7 +269,7 @@ def _ends(growing: Growing, populations: list[str]) -> None:
     unheard = set(populations) - {source for source, _ in net.edges} - {last}
     fires = [n for n in populations if n in unheard or n in fires]
     for i, name in enumerate([last, *fires]):
-        net.nodes[f"out{i}"] = nir.Output(np.array([1]))
+        net.nodes[f"out{i}"] = nir.Output(None)
         net.edges.append((name, f"out{i}"))
 
 
