@@ -1,10 +1,10 @@
-"""The emulator beside the interpreter, Lava and snnTorch on two networks: samples a second, ratios.
+"""The emulator beside the interpreter and Lava on two networks: samples a second, ratios.
 
 (a) 2312-512-256-10, 100 steps, 2 % of the inputs active; (b) 2x64x64, three convolutions with sum
 pools between them, 256, 11, 50 steps, 1.5 %. Weights, events and thresholds are random, the latter
-such that some percent of the hidden neurons fire. Rounds are interleaved; medians of single-thread
-runs. Lava's figure is one sample at a time in a graph of its own (and, apart, its stepping alone);
-snnTorch computes floats of the same shape, not the same function.
+such that some percent of the hidden neurons fire. Rounds are interleaved; medians, single-thread
+unless the line says 2. Lava's figure is one sample at a time, a graph for each, its making and
+stopping included: that is how `verify` runs it.
 
     OMP_NUM_THREADS=1 python benchmarks/emulator.py [--rounds 5] [--no-lava]
 """
@@ -58,7 +58,7 @@ class _Chain:
         element = Int(3, signed=False) if isinstance(self.nodes[-1].op, SumPool2d) else SPIKE
         self.shape = op.result(self.consts, TensorType(self.shape, element)).shape
         self.nodes.append(
-            Node(name, op, (Edge(self.nodes[-1].name, isinstance(op, Dense | Conv2d)),))
+            Node(name, op, (Edge(self.nodes[-1].name, int(isinstance(op, Dense | Conv2d))),))
         )
 
     def weight(self, *shape: int) -> Ref:
