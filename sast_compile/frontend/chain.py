@@ -21,7 +21,7 @@ import numpy as np
 from msgspec.structs import replace as with_fields
 
 from sast_compile.errors import Unsupported
-from sast_compile.frontend.nir_linear import LinearNode, Steps
+from sast_compile.frontend.nir_linear import LinearNode, Steps, weight_of
 from sast_compile.frontend.numbers import Floats
 from sast_compile.ir.conv import Conv2d
 from sast_compile.ir.neuron import Ref
@@ -78,9 +78,9 @@ class Chain:
             case SumPool2d():
                 found = self._pooled(name, node.op)
             case Dense() | Conv2d() if self.weighted is None:
-                found = self._weighted(name, node.op, _of(node.weight))
+                found = self._weighted(name, node.op, weight_of(node.weight))
             case Dense():
-                found = self._product(name, _of(node.weight))
+                found = self._product(name, weight_of(node.weight))
             case Conv2d():
                 raise _two_weights(self._weight.name, name)
             case None:
@@ -258,8 +258,3 @@ def _rows(
             f"is a {what} behind a flattened convolution", where=name, hint="put it before it"
         )
     return _by_channel(name, what, given).ravel()
-
-
-def _of(weight: Floats | None) -> Floats:
-    assert weight is not None
-    return weight

@@ -6,7 +6,6 @@ read node by node: all problems are found, each named at its node, and what is c
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 
 from sast_compile.contract import METADATA_KEY, Contract, contract_from_json
 from sast_compile.errors import BadFile, CompileError, ContractMissing, Unsupported
-from sast_compile.files import read_whole
 from sast_compile.frontend.nir_complete import complete
 from sast_compile.frontend.nir_findings import BadNode, Findings, first
 from sast_compile.frontend.nir_hdf5 import Tree, Unreadable, read_tree
@@ -31,11 +29,6 @@ class Loaded:
     graph: nir.NIRGraph
     problems: tuple[CompileError, ...]
     repairs: tuple[str, ...]
-
-
-def read_nir(path: str | os.PathLike[str]) -> nir.NIRGraph:
-    """The graph in the file at ``path``; BadFile if it is missing, damaged, or no NIR."""
-    return parse_nir(read_whole(path), os.fspath(path))
 
 
 def parse_nir(data: bytes, where: str) -> nir.NIRGraph:

@@ -52,9 +52,9 @@ class LinearNode:
             case SumPool2d():
                 return pool_geometry(self.op, shape).output
             case Dense():
-                return _of(self.weight).shape[:1]
+                return weight_of(self.weight).shape[:1]
             case Conv2d():
-                made = geometry(self.op, shape, _of(self.weight).shape).output
+                made = geometry(self.op, shape, weight_of(self.weight).shape).output
                 return like_input(made, shape)
         return shape
 
@@ -67,9 +67,9 @@ class LinearNode:
             case SumPool2d():
                 return np.asarray(sum_pool(self.op, x[None])[0])
             case Dense():
-                return np.asarray(_of(self.weight) @ x)
+                return np.asarray(weight_of(self.weight) @ x)
             case Conv2d():
-                return np.asarray(convolve(self.op, x[None], _of(self.weight))[0])
+                return np.asarray(convolve(self.op, x[None], weight_of(self.weight))[0])
 
 
 def linear_node(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNode:
@@ -133,7 +133,8 @@ def _record(name: str, node: Any, shape: tuple[int, ...], dt: float) -> LinearNo
     return LinearNode(op, kernel, bias=_some(bias))
 
 
-def _of(weight: Floats | None) -> Floats:
+def weight_of(weight: Floats | None) -> Floats:
+    """The weight of a node whose op has one."""
     assert weight is not None
     return weight
 

@@ -193,12 +193,12 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
             drives.append(sum(_most(_register(s)) for s in self.synapses))
         for (name, state), drive in zip(self.named_states(), drives, strict=True):
             kept = state.decay.bits if isinstance(state.decay, MulShift) else 0
-            bias = _most_of(state.bias, consts) << max(state.bias_exponent, 0)
-            gain = _most_of(state.gain, consts)
+            bias = most_of(state.bias, consts) << max(state.bias_exponent, 0)
+            gain = most_of(state.gain, consts)
             need = (_most(_register(state)) << kept) + gain * drive + bias
             if name == "v" and self.fire and self.reset:
-                need += _most_of(self.fire.threshold, consts) * self.fire.unit
-                need += _most_of(self.reset.amount, consts)
+                need += most_of(self.fire.threshold, consts) * self.fire.unit
+                need += most_of(self.reset.amount, consts)
             if need >= 1 << 62:
                 raise TypeMismatch(f"{name} may need {need.bit_length() + 1} bits on the way")
 
@@ -221,7 +221,8 @@ def _most(element: Element) -> int:
     return max(-element.low, element.high) if isinstance(element, Int) else 0
 
 
-def _most_of(param: Param, consts: Consts) -> int:
+def most_of(param: Param, consts: Consts) -> int:
+    """The greatest magnitude of an integer parameter."""
     return int(max(map(abs, ends(param, consts))))
 
 

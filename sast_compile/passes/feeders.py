@@ -8,10 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.errors import Unsupported
+from sast_compile.ir.neuron import Param, Ref
 from sast_compile.ir.ops import Add, Conv2d, Flatten, Projection
 from sast_compile.ir.program import Program
 
 Floats = npt.NDArray[np.float64]
+
+
+def numbers_of(program: Program, param: Param) -> Floats:
+    """The values of a parameter as floats, () where it is one number."""
+    data = program.consts[param.name].data if isinstance(param, Ref) else param
+    return np.asarray(data, dtype=np.float64)
 
 
 def feeders(program: Program, neuron: str) -> list[str]:

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from msgspec.structs import replace
 
-from sast_compile.ir.neuron import Param, Ref
 from sast_compile.ir.ops import Neuron, Op, Projection
 from sast_compile.ir.program import Program, used_consts
 from sast_compile.ir.types import Const
-from sast_compile.passes.feeders import Floats, by_row, feeders
+from sast_compile.passes.feeders import Floats, by_row, feeders, numbers_of
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.target import Target
 
@@ -41,7 +40,7 @@ def gain_of(program: Program, neuron: Neuron) -> Floats:
     """What a current is multiplied with on its way to v: one number, or one per neuron."""
     product = np.ones(())
     for state in (*neuron.synapses, neuron.voltage):
-        product = product * _number(program, state.gain)
+        product = product * numbers_of(program, state.gain)
     return product
 
 
@@ -53,8 +52,3 @@ def scaled(program: Program, neuron: str, factor: Floats, what: str) -> Iterator
         weight = program.consts[op.weight.name]
         rows = by_row(program, feeder, factor, what)
         yield op.weight.name, Const(weight.type, weight.data * rows)
-
-
-def _number(program: Program, param: Param) -> Floats:
-    data = program.consts[param.name].data if isinstance(param, Ref) else param
-    return np.asarray(data, dtype=np.float64)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from msgspec.structs import replace
 
 from sast_compile.errors import Unsupported
-from sast_compile.ir.neuron import Factor, Param, Ref, Reset
+from sast_compile.ir.neuron import Factor, Ref, Reset
 from sast_compile.ir.ops import Neuron, Op
 from sast_compile.ir.program import Program, used_consts
 from sast_compile.ir.types import Const, Float, TensorType
+from sast_compile.passes.feeders import numbers_of
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.target import Target
 
@@ -74,20 +73,15 @@ def _early(
         return reset
     if reset.kind == "zero" or reset.when == "before_decay":
         return Reset(kind=reset.kind, amount=amount)
-    alpha = _values(program, decay.alpha if isinstance(decay, Factor) else 1.0)
+    alpha = numbers_of(program, decay.alpha if isinstance(decay, Factor) else 1.0)
     if not alpha.all():
         return None
-    early = _values(program, amount) / alpha
+    early = numbers_of(program, amount) / alpha
     if not early.shape:
         return Reset(kind=reset.kind, amount=float(early))
     key = f"{name}.amount"
     consts[key] = Const(TensorType(early.shape, Float()), early)
     return Reset(kind=reset.kind, amount=Ref(key))
-
-
-def _values(program: Program, param: Param) -> npt.NDArray[np.float64]:
-    data = program.consts[param.name].data if isinstance(param, Ref) else param
-    return np.asarray(data, dtype=np.float64)
 
 
 def _note(name: str, late: Reset, early: Reset) -> Note:
