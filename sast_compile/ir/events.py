@@ -36,15 +36,27 @@ def _wide(program: Program, name: str, data: Array) -> Array:
 
 
 def checked(program: Program, events: Events) -> dict[str, Array]:
+    """The events by input name as arrays, if shape, range and kind of number fit."""
+    return {name: as_array(name, data) for name, data in as_given(program, events).items()}
+
+
+def as_given(program: Program, events: Events) -> dict[str, Array | SparseEvents]:
     """The events by input name as they were given, if shape, range and kind of number fit."""
     given = by_input(program, events)
     if set(given) != set(program.inputs):
         raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
-    batch = {name: _checked(program, name, as_array(name, data)) for name, data in given.items()}
-    sizes = {name: data.shape[:2] for name, data in batch.items()}
+    batch = {name: _fitting(program, name, data) for name, data in given.items()}
+    sizes = {name: samples_and_steps(data) for name, data in batch.items()}
     if len(set(sizes.values())) > 1:
         raise CompileError(f"the inputs differ in samples or steps: {sizes}")
     return batch
+
+
+def samples_and_steps(data: Array | SparseEvents) -> tuple[int, int]:
+    """How many samples there are, and how many steps each has."""
+    if isinstance(data, SparseEvents):
+        return data.samples, data.steps
+    return data.shape[0], data.shape[1]
 
 
 def as_array(name: str, data: OfInput) -> Array:
@@ -90,6 +102,15 @@ def together(events: Mapping[str, Array]) -> Array:
     for name, data in events.items():
         joined[name] = data
     return joined
+
+
+def _fitting(program: Program, name: str, data: OfInput) -> Array | SparseEvents:
+    type_ = program.types[name]
+    if isinstance(data, SparseEvents):
+        if data.shape == type_.shape and data.samples:
+            return check_sparse(data, name)
+        data = data.to_dense()  # for the message
+    return _checked(program, name, np.asarray(data))
 
 
 def _checked(program: Program, name: str, data: Array) -> Array:

@@ -24,10 +24,11 @@ from sast_compile.backends.emulator.native import compiled
 from sast_compile.backends.emulator.neurons import COUNTS
 from sast_compile.backends.emulator.processor import Processor, host
 from sast_compile.backends.emulator.records import Record as _Record
-from sast_compile.ir.events import Events, checked
+from sast_compile.ir.events import Events, as_given, samples_and_steps
 from sast_compile.ir.neuron import State
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import int_holding, storage
+from sast_compile.ir.sparse import SparseEvents
+from sast_compile.ir.types import Int, int_holding, storage
 from sast_compile.trace import Layer, Record, Tally, Trace
 
 Array = npt.NDArray[Any]
@@ -62,11 +63,15 @@ class Emulator:
 
     def run(self, events: Events) -> Trace:
         """The trace of ``events``; the same, value for value, as the interpreter's."""
-        batch = checked(self.program, events)
-        forms: dict[str, Form] = dict.fromkeys(batch, "dense")
+        batch = as_given(self.program, events)
+        forms = {name: self._form(name, data) for name, data in batch.items()}
         made = self.made(forms)
-        samples, steps = next(iter(batch.values())).shape[:2]
-        given = [_given(batch[b.node], b) for b in made.emitted.inputs]
+        samples, steps = samples_and_steps(next(iter(batch.values())))
+        given = [
+            array
+            for buffer in made.emitted.inputs
+            for array in _given(batch[buffer.node], buffer, forms[buffer.node])
+        ]
         kept = [
             np.zeros((samples, steps, record.width), INTEGERS[record.bits])
             for record in made.emitted.records
@@ -87,6 +92,12 @@ class Emulator:
             emitted = emit(self.program, wanted, self.processor)
             self._made[key] = _Made(emitted, compiled(emitted.text, self.processor))
         return self._made[key]
+
+    def _form(self, name: str, data: Array | SparseEvents) -> Form:
+        """A list is taken as it is where each of its events is a spike."""
+        element = self.program.types[name].element
+        spikes = isinstance(element, Int) and element.bits == 1 and not element.signed
+        return "sparse" if spikes and isinstance(data, SparseEvents) else "dense"
 
     def _on_threads(self, made: _Made, table: Array, samples: int, steps: int) -> None:
         workers = min(self.threads, samples)
@@ -149,12 +160,16 @@ class _Made:
             raise AssertionError(f"an access left {self.emitted.checks[failed - 1]}")
 
 
-def _given(data: Array, buffer: Buffer) -> Array:
-    """Events as they are read: in the type and order of their buffer."""
+def _given(data: Array | SparseEvents, buffer: Buffer, form: Form) -> list[Array]:
+    """Events as they are read: the two arrays of a list, or all in the order of their buffer."""
+    if isinstance(data, SparseEvents):
+        if form == "sparse":
+            return [data.first, data.index]
+        data = data.to_dense()
     narrow = data.astype(INTEGERS[max(buffer.bits, 8)], copy=False)
     if np.array_equal(buffer.order, np.arange(buffer.size)):
-        return np.ascontiguousarray(narrow)
-    return np.ascontiguousarray(np.moveaxis(narrow, 2, -1))  # channels last
+        return [np.ascontiguousarray(narrow)]
+    return [np.ascontiguousarray(np.moveaxis(narrow, 2, -1))]  # channels last
 
 
 def _table(arrays: list[Array]) -> Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sast_compile.backends.emulator.code import I8, I64, INTEGERS, POINTER, Code, Place, Value
 from sast_compile.backends.emulator.given import Given
-from sast_compile.backends.emulator.layout import Arena, Buffer
+from sast_compile.backends.emulator.layout import LINE, Arena, Buffer
 from sast_compile.backends.emulator.processor import Processor
 from sast_compile.backends.emulator.stages import Plan
 from sast_compile.backends.emulator.values import Values
@@ -50,7 +50,7 @@ class Frame:
         """The constant ``data``, which joins the table, unless one of that name is there."""
         if name not in self.known:
             self.known[name] = len(self.arrays)
-            self.arrays.append(np.ascontiguousarray(data))
+            self.arrays.append(_aligned(data))
         return self.entry(name, self.known[name])
 
     def entry(self, name: str, index: int) -> Place:
@@ -113,3 +113,12 @@ class Frame:
     def type_of(self, name: str) -> object:
         """The integers of a value that is no spike."""
         return INTEGERS[self.buffer(name).bits]
+
+
+def _aligned(data: Array) -> Array:
+    """A copy that begins a cache line, as whole vectors of weights then do."""
+    memory = np.empty(data.nbytes + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    copy = memory[start : start + data.nbytes].view(data.dtype).reshape(data.shape)
+    copy[...] = data
+    return copy

@@ -21,6 +21,7 @@ from sast_compile.errors import CompileError
 from sast_compile.files import cache_folder, write_whole
 
 KEPT = 200  # object files
+LEVEL = 1  # of optimisation: 3 takes twice as long and gains nothing here
 
 
 def compiled(text: str, processor: Processor) -> Callable[..., int]:
@@ -84,8 +85,8 @@ def _machine(processor: Processor) -> Any:
 
 
 def _optimized(module: Any, machine: Any) -> None:
-    options = binding.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.loop_unrolling = True
+    """What is emitted is vectors already: to look for more of them would only take time."""
+    options = binding.create_pipeline_tuning_options(speed_level=LEVEL)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)

@@ -7,6 +7,7 @@ sums: one for each of the tile's rows that it reaches.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from sast_compile.ir.ops import lookup
 from sast_compile.ir.program import Edge, Node
 
 WIDEST = 32  # sums that are added at a time
-NEURONS = 2048  # of a tile: their states stay in the first cache
+APART = 4  # spikes of a row that are added in turn
+Reached: TypeAlias = tuple[tuple[int, int], ...]
+NEURONS = 16384  # of a tile: their states stay in the first cache
 
 
 class Picture:
@@ -60,18 +63,33 @@ class Picture:
         top = builder.sub(
             builder.mul(first, code.i64(self.op.stride[0])), code.i64(self.op.padding[0][0])
         )
-        for ahead in range((rows - 1) * self.op.stride[0] + self.shape.kernel[2]):
-            reached = self._reached(ahead, rows)
-            if reached:
-                self._input_row(builder.add(top, code.i64(ahead)), begin, reached)
+        for reached, its in self._patterns(rows).items():
+
+            def input_row(k: Value, ahead: int = its[0], reached: Reached = reached) -> None:
+                row = builder.add(top, builder.mul(k, code.i64(self.op.stride[0])))
+                below = builder.add(k, code.i64(ahead // self.op.stride[0]))
+                sums = builder.add(begin, builder.mul(below, code.i64(self.width)))
+                self._input_row(builder.add(row, code.i64(ahead)), sums, reached)
+
+            code.loop(len(its), input_row)
         shift_sums(code, self.y, self.op.exponent, begin, size)
 
-    def _reached(self, ahead: int, rows: int) -> list[tuple[int, int]]:
-        """(row of the tile, row of the kernel) for the input's row ``ahead`` of the first."""
-        found = ((row, ahead - row * self.op.stride[0]) for row in range(rows))
-        return [(row, tap) for row, tap in found if 0 <= tap < self.shape.kernel[2]]
+    def _patterns(self, rows: int) -> dict[Reached, list[int]]:
+        """What the input's rows reach, and which reach alike, counted from the first heard.
 
-    def _input_row(self, row: Value, begin: Value, reached: list[tuple[int, int]]) -> None:
+        Row ``ahead`` reaches output rows through rows of the kernel: pairs of an output row,
+        relative to ``ahead // stride``, and a tap. All rows amid the tile reach alike.
+        """
+        stride, height = self.op.stride[0], self.shape.kernel[2]
+        found: dict[Reached, list[int]] = {}
+        for ahead in range((rows - 1) * stride + height):
+            pairs = ((row, ahead - row * stride) for row in range(rows))
+            reached = tuple((row - ahead // stride, tap) for row, tap in pairs if 0 <= tap < height)
+            if reached:
+                found.setdefault(reached, []).append(ahead)
+        return found
+
+    def _input_row(self, row: Value, begin: Value, reached: Reached) -> None:
         """Adds what row ``row`` of the input, or the rows of its pool, hold, if it exists."""
         code, builder, pool = self.code, self.builder, self.sound.pool[0]
         values = self.frame.slot(self.sound.edge)
@@ -82,12 +100,26 @@ class Picture:
             found = spikes_between(
                 self.frame, values, self.list, start, self.row, aligned=self.row % WORD == 0
             )
-            code.loop(found.count, lambda i: self._spike(found, i, begin, reached))
+            self._spikes(found, begin, reached)
 
         inside = builder.icmp_unsigned("<", row, code.i64(self.shape.input[1]))
         code.when(inside, lambda: code.loop(pool, heard_row))
 
-    def _spike(self, found: Active, i: Value, begin: Value, reached: list[tuple[int, int]]) -> None:
+    def _spikes(self, found: Active, begin: Value, reached: Reached) -> None:
+        """All of a row, `APART` places at a time: neighbours would wait for each other's sums."""
+        code, builder = self.code, self.builder
+        part = builder.udiv(found.count, code.i64(APART))
+
+        def some(i: Value) -> None:
+            for which in range(APART):
+                ahead = builder.mul(part, code.i64(which))
+                self._spike(found, builder.add(i, ahead), begin, reached)
+
+        code.loop(part, some)
+        left = builder.mul(part, code.i64(APART))
+        code.loop(found.count, lambda i: self._spike(found, i, begin, reached), start=left)
+
+    def _spike(self, found: Active, i: Value, begin: Value, reached: Reached) -> None:
         code, builder = self.code, self.builder
         number = found.number(self.frame, i)
         sums = builder.add(begin, code.cast(code.load(self.sum_at, number, I32), I64))

@@ -111,10 +111,10 @@ class RowSums:
         kinds = [ir.VectorType(INTEGERS[2 * self.bits], piece.lanes) for piece in group]
 
         def row(i: Value, sums: list[Value]) -> list[Value]:
-            number = found.number(self.frame, i)
-            if row_of is not None:
-                number = code.cast(code.load(row_of, number, INTEGERS[32]), I64)
-            start = builder.mul(number, code.i64(self.width))
+            last = builder.sub(end, code.i64(1))
+            ahead = code.minimum(builder.add(i, code.i64(AHEAD)), last)
+            self._ask_for(group, rows, self._start(found, row_of, ahead))
+            start = self._start(found, row_of, i)
             return [
                 after
                 for piece, kind, both, odd in zip(group, kinds, sums[::2], sums[1::2], strict=True)
@@ -123,6 +123,22 @@ class RowSums:
 
         zeros = [code.of(kind, 0) for kind in kinds for _ in (0, 1)]
         return code.fold(end, zeros, row, start=first)
+
+    def _start(self, found: Active, row_of: Place | None, i: Value) -> Value:
+        """Where the row of the i-th active element begins."""
+        code, number = self.code, found.number(self.frame, i)
+        if row_of is not None:
+            number = code.cast(code.load(row_of, number, INTEGERS[32]), I64)
+        return self.builder.mul(number, code.i64(self.width))
+
+    def _ask_for(self, group: list[Piece], rows: Place, start: Value) -> None:
+        """Has the group's part of a row brought into the nearest cache."""
+        code, kind = self.code, INTEGERS[32]
+        bits = [code.of(kind, value) for value in (0, 3, 1)]  # to be read, kept near, data
+        for piece in group:
+            at = self.builder.add(start, code.i64(piece.begin))
+            place = code.at(rows, at, INTEGERS[self.bits])
+            code.call("llvm.prefetch.p0", ir.VoidType(), place.address, *bits)
 
     def _added(
         self, rows: Place, start: Value, piece: Piece, kind: object, both: Value, odd: Value
