@@ -1,21 +1,24 @@
 """Which elements are other than 0: a list of their numbers, so that a layer's cost follows spikes.
 
-Bits are brought together by an instruction where the processor has one, else the lowest is taken
-until none is left; neither branches on whether a single bit is set.
+Bits are brought together by an instruction where the processor has one, else byte by byte from a
+table; neither branches on what is set.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+import numpy as np
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import BIT, I16, I32, I64, INTEGERS, Place, Value
+from sast_compile.backends.emulator.code import BIT, I8, I16, I32, I64, INTEGERS, Place, Value
 from sast_compile.backends.emulator.frame import Frame
 from sast_compile.backends.emulator.layout import LANES
 from sast_compile.backends.emulator.values import Values
 
-WORD = 32  # bits that are looked at together
+Integer: TypeAlias = Any  # an integer type of llvmlite's
+WORD, BYTE = 32, 8  # bits that are looked at together
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Active:
     """``count`` numbers of ``kind`` (unsigned) at ``place``, ascending."""
 
     place: Place
-    kind: object
+    kind: Integer
     count: Value
 
     def number(self, frame: Frame, i: Value) -> Value:
@@ -72,14 +75,11 @@ def spikes_between(
         found = code.load(values.place, builder.add(first, i), I32)
         return found if aligned else _inside(frame, found, i, shift, size)
 
-    take = _compressed if lanes else _lowest_first
+    take = _compressed if lanes else _looked_up
 
     def block(i: Value, carried: list[Value]) -> list[Value]:
         base = builder.sub(builder.mul(i, code.i64(WORD)), shift)
-        bits = word(i)
-        take(frame, bits, base, into, carried[0], kind)
-        count = code.cast(code.call("llvm.ctpop.i32", I32, bits), I64, signed=False)
-        return [builder.add(carried[0], count)]
+        return [take(frame, word(i), base, into, carried[0], kind)]
 
     return Active(into, kind, code.fold(last, [code.i64(0)], block)[0])
 
@@ -104,36 +104,42 @@ def _inside(frame: Frame, bits: Value, i: Value, shift: Value, size: int) -> Val
 
 
 def _compressed(
-    frame: Frame, bits: Value, base: Value, into: Place, at: Value, kind: object
-) -> None:
-    """The numbers of the set ``bits``, side by side, as many lanes at a time as the kind allows."""
+    frame: Frame, bits: Value, base: Value, into: Place, at: Value, kind: Integer
+) -> Value:
+    """The numbers of the set ``bits`` from place ``at`` of the list on, and the place behind them.
+
+    As many lanes of the kind as a vector has are brought together by one instruction.
+    """
     code, builder = frame.code, frame.code.builder
-    count = 512 // kind.width  # type: ignore[attr-defined]
+    count = 512 // kind.width
     wide = ir.VectorType(kind, count)
-    name = f"llvm.experimental.vector.compress.v{count}i{kind.width}"  # type: ignore[attr-defined]
     for part in range(0, WORD, count):
         some = code.cast(builder.lshr(bits, code.of(I32, part)), INTEGERS[count])
         mask = builder.bitcast(some, ir.VectorType(BIT, count))
         begin = code.cast(builder.add(base, code.i64(part)), kind)
         numbers = builder.add(code.splat(begin, count), ir.Constant(wide, list(range(count))))
-        code.put_lanes(code.call(name, wide, numbers, mask, ir.Constant(wide, ir.Undefined)),
-                       into, at)  # fmt: skip
-        if part + count < WORD:
-            more = code.call(f"llvm.ctpop.i{count}", INTEGERS[count], some)
-            at = builder.add(at, code.cast(more, I64, signed=False))
+        name = f"llvm.experimental.vector.compress.v{count}i{kind.width}"
+        together = code.call(name, wide, numbers, mask, ir.Constant(wide, ir.Undefined))
+        code.put_lanes(together, into, at)
+        more = code.call(f"llvm.ctpop.i{count}", INTEGERS[count], some)
+        at = builder.add(at, code.cast(more, I64, signed=False))
+    return at
 
 
-def _lowest_first(
-    frame: Frame, bits: Value, base: Value, into: Place, at: Value, kind: object
-) -> None:
+def _looked_up(
+    frame: Frame, bits: Value, base: Value, into: Place, at: Value, kind: Integer
+) -> Value:
+    """The same, byte by byte from a table of what its bits are."""
     code, builder = frame.code, frame.code.builder
-    total = code.cast(code.call("llvm.ctpop.i32", I32, bits), I64, signed=False)
-
-    def lowest(i: Value, carried: list[Value]) -> list[Value]:
-        (left,) = carried
-        bit = code.call("llvm.cttz.i32", I32, left, ir.Constant(BIT, 1))
-        number = builder.add(base, code.cast(bit, I64, signed=False))
-        code.store(code.cast(number, kind), into, builder.add(at, i))
-        return [builder.and_(left, builder.sub(left, code.of(I32, 1)))]
-
-    code.fold(total, [bits], lowest)
+    patterns = np.arange(1 << BYTE)[:, None] >> np.arange(BYTE) & 1
+    order = np.argsort(1 - patterns, axis=1, kind="stable")  # the set bits first
+    numbers = frame.array(f"bits of a byte, {kind.width}", order.astype(f"int{kind.width}"))
+    counts = frame.array("how many bits", patterns.sum(axis=1).astype(np.int8))
+    for part in range(0, WORD, BYTE):
+        byte = builder.and_(builder.lshr(bits, code.of(I32, part)), code.of(I32, 255))
+        byte = code.cast(byte, I64, signed=False)
+        some = code.lanes(numbers, builder.mul(byte, code.i64(BYTE)), kind, BYTE)
+        begin = code.cast(builder.add(base, code.i64(part)), kind)
+        code.put_lanes(builder.add(some, code.splat(begin, BYTE)), into, at)
+        at = builder.add(at, code.cast(code.load(counts, byte, I8), I64))
+    return at

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from llvmlite import binding
 
+ACC = 12
 WIDE = "avx512"  # the features whose names begin so belong to vectors of 512 bits
 
 
@@ -31,7 +32,7 @@ class Processor:
     @property
     def accumulators(self) -> int:
         """How many vectors of sums a loop can hold in registers, with some left for its work."""
-        return 16 if self.vector == 512 or self._is_arm else 8
+        return 16 if self.vector == 512 or self._is_arm else ACC
 
     @property
     def rounds(self) -> bool:
