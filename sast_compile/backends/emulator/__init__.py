@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sast_compile.backends.emulator.limits import missing
-from sast_compile.errors import Unsupported
 from sast_compile.ir.events import Events
 from sast_compile.ir.program import Program
 from sast_compile.trace import Record, Trace
@@ -27,9 +26,6 @@ def run(
 
     ``threads``: how many work at the same time, by default one for each processor.
     """
-    why = missing(program)
-    if why is not None:
-        raise Unsupported(why, where=program.name, hint="the reference interpreter computes it")
     return __getattr__("Emulator")(program, record, threads).run(events)  # type: ignore[no-any-return]
 
 

@@ -20,10 +20,12 @@ import numpy.typing as npt
 from sast_compile.backends.emulator.function import Emitted, Wanted, emit
 from sast_compile.backends.emulator.given import Form
 from sast_compile.backends.emulator.layout import Buffer
+from sast_compile.backends.emulator.limits import missing
 from sast_compile.backends.emulator.native import compiled
 from sast_compile.backends.emulator.neurons import COUNTS
 from sast_compile.backends.emulator.processor import Processor, host
 from sast_compile.backends.emulator.records import Record as _Record
+from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.events import Events, as_given, samples_and_steps
 from sast_compile.ir.neuron import State
 from sast_compile.ir.program import Program
@@ -43,7 +45,8 @@ class Emulator:
     """``program``, compiled to record what ``record`` says; it can be run many times.
 
     ``processor``: what the code is made for, by default this machine's. ``checked`` code asks
-    before every access to memory whether it is its own, and is slow.
+    before every access to memory whether it is its own, and is slow. Raises Unsupported for a
+    program that only the interpreter computes.
     """
 
     def __init__(
@@ -54,6 +57,10 @@ class Emulator:
         processor: Processor | None = None,
         checked: bool = False,
     ) -> None:
+        why = missing(program)
+        if why is not None:
+            hint = "the reference interpreter computes it"
+            raise Unsupported(why, where=program.name, hint=hint)
         self.program, self.states, self.checked = program, record == "states", checked
         self.threads = threads or len(os.sched_getaffinity(0))
         names = program.outputs if record == "outputs" else (*program.neurons, *program.outputs)
@@ -82,6 +89,7 @@ class Emulator:
         }
         table = _table([*given, *kept, *counts.values(), *made.emitted.constants])
         self._on_threads(made, table, samples, steps)
+        self._refuse_broken(made.emitted, counts)
         return self._trace(made.emitted.records, kept, counts)
 
     def made(self, forms: Mapping[str, Form]) -> _Made:
@@ -92,6 +100,20 @@ class Emulator:
             emitted = emit(self.program, wanted, self.processor)
             self._made[key] = _Made(emitted, compiled(emitted.text, self.processor))
         return self._made[key]
+
+    def _refuse_broken(self, emitted: Emitted, counts: Mapping[str, Array]) -> None:
+        """CompileError where a state left the range that it must not leave."""
+        for name, states in emitted.forbidden.items():
+            for state in states:
+                broken = counts[name][:, emitted.tallies[name].index(state)]
+                if broken.any():
+                    clamp = dict(self.program.neurons[name].named_states())[state].clamp
+                    assert clamp is not None
+                    raise CompileError(
+                        f"{state} leaves [{clamp.low}, {clamp.high}] {int(broken.sum())} times, "
+                        f"first in sample {int(np.flatnonzero(broken)[0])}",
+                        where=name,
+                    )
 
     def _form(self, name: str, data: Array | SparseEvents) -> Form:
         """A list is taken as it is where each of its events is a spike."""
@@ -126,8 +148,9 @@ class Emulator:
                 shaped = plain.reshape(*data.shape[:2], *op.shape)
                 register = _register(dict(op.named_states())[record.state])
                 states[record.node][record.state] = shaped.astype(register, copy=False)
+        tallied = counts if self.states else {}
         layers = {
-            name: Layer(values[name], states[name], self._tally(name, counts.get(name)))
+            name: Layer(values[name], states[name], self._tally(name, tallied.get(name)))
             for name in self.recorded
         }
         return Trace(layers)
@@ -150,14 +173,20 @@ class _Made:
         """Computes the samples of ``span`` in memory of its own."""
         words = self.emitted.words
         block = max(1, min(BLOCK, TOGETHER // (8 * words), span[1] - span[0]))
-        memory = np.zeros(block * words + self.emitted.scratch // 8 + LINE, np.uint64)
-        aligned = -(-memory.ctypes.data // LINE) * LINE
+        memory = memory_of(8 * block * words + self.emitted.scratch)
         pointer = ctypes.c_void_p
         failed = self.function(
-            pointer(table.ctypes.data), *span, steps, pointer(aligned), words, block
+            pointer(table.ctypes.data), *span, steps, pointer(memory.ctypes.data), words, block
         )
         if failed:
             raise AssertionError(f"an access left {self.emitted.checks[failed - 1]}")
+
+
+def memory_of(size: int) -> Array:
+    """``size`` bytes that begin a cache line."""
+    memory = np.empty(size + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    return memory[start : start + size]
 
 
 def _given(data: Array | SparseEvents, buffer: Buffer, form: Form) -> list[Array]:

@@ -69,6 +69,7 @@ class Emitted:
     inputs: list[Buffer]
     records: list[Record]
     tallies: dict[str, list[str]]  # the names of each one's counts
+    forbidden: dict[str, list[str]]  # of these, what must be 0
     words: int  # of the arena of a sample
     scratch: int  # bytes
     checks: list[str]
@@ -91,7 +92,10 @@ class _Function:
             for name in wanted.recorded
             for record in records_of(program, name, arena, bits, wanted.states)
         ]
-        self.tallied = list(program.neurons) if wanted.states else []
+        self.tallied = [
+            name for name, op in program.neurons.items()
+            if wanted.states or self.places[name].forbidden(op)
+        ]  # fmt: skip
         inputs = given(program, wanted.forms, {record.edge.node for record in self.records})
         self.first_record = sum(ENTRIES[its.form] for its in inputs.values())
         module = ir.Module("program")
@@ -118,6 +122,7 @@ class _Function:
             [frame.buffer(name) for name in self.program.inputs],
             self.records,
             {name: self._counted(name) for name in self.tallied},
+            {name: self.places[name].forbidden(op) for name, op in self.program.neurons.items()},
             frame.arena.size // 8,
             frame.scratch.size,
             code.checks,

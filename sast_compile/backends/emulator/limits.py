@@ -8,7 +8,6 @@ from sast_compile.ir.neuron import State
 from sast_compile.ir.ops import Neuron, Scale
 from sast_compile.ir.population import ends
 from sast_compile.ir.program import Program
-from sast_compile.ir.ranges import reaches
 from sast_compile.ir.types import Float
 
 
@@ -22,13 +21,10 @@ def missing(program: Program) -> str | None:
     for name, op in program.neurons.items():
         if op.is_float:
             return f"{name} computes in floats"
-    reached = reaches(program)
     for name, op in program.neurons.items():
         for what, state in op.named_states():
             clamp = state.clamp
             assert clamp is not None
-            if clamp.rule == "forbid" and what in reached[name].may_clamp(op):
-                return f"{what} of {name} may leave its range, which only the interpreter reports"
             if clamp.rule == "wrap_once" and _driven(program, name, op, state) > _span(state):
                 return f"{what} of {name} may need more than one wrap, which has no bound"
     return None

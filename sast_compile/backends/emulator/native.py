@@ -42,6 +42,15 @@ def compiled(text: str, processor: Processor) -> Callable[..., int]:
     return function  # type: ignore[no-any-return]
 
 
+def assembled(text: str, processor: Processor) -> bytes:
+    """The object code of the module ``text``, for any machine that LLVM knows."""
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    module, machine = binding.parse_assembly(text), _machine(processor)
+    _optimized(module, machine)
+    return bytes(machine.emit_object(module))
+
+
 class _Kept:
     """The object code of one module on disk."""
 

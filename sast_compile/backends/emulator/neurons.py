@@ -46,6 +46,14 @@ class Places:
     counts: Place | None = None  # this sample's tally, if one is kept
     inside: Value | None = None  # whether this step is a column of the sample
 
+    def forbidden(self, op: Neuron) -> list[str]:
+        """The states that must not leave their range, where nothing shows that they do not."""
+        return [
+            name
+            for name, state in op.named_states()
+            if state.clamp and state.clamp.rule == "forbid" and name not in self.idle
+        ]
+
 
 class Population:
     """Emits one step of the neurons of ``node``; what they send lies in its buffer."""

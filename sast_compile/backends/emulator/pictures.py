@@ -23,7 +23,8 @@ from sast_compile.ir.ops import lookup
 from sast_compile.ir.program import Edge, Node
 
 WIDEST = 32  # sums that are added at a time
-APART = 4  # spikes of a row that are added in turn
+APART = 4  # spikes of a row that are added in turn,
+MOST_CODE = 400  # as long as there are no more additions in the code than about these
 Reached: TypeAlias = tuple[tuple[int, int], ...]
 NEURONS = 16384  # of a tile: their states stay in the first cache
 
@@ -47,6 +48,8 @@ class Picture:
         self.sum_at = frame.array(f"sums of {name}", taps.sum_at)
         self.block_at = frame.array(f"blocks of {name}", taps.block_at)
         self.list = room(frame, self.row)
+        additions = -(-self.block // WIDEST) * self.shape.kernel[2] ** 2  # of one copy, about
+        self.apart = 1 if frame.code.checked else max(1, min(APART, MOST_CODE // additions))
         self.tiles = cut(self.shape.output[1] * self.width, self._rows() * self.width)
 
     def _rows(self) -> int:
@@ -106,18 +109,19 @@ class Picture:
         code.when(inside, lambda: code.loop(pool, heard_row))
 
     def _spikes(self, found: Active, begin: Value, reached: Reached) -> None:
-        """All of a row, `APART` places at a time: neighbours would wait for each other's sums."""
-        code, builder = self.code, self.builder
-        part = builder.udiv(found.count, code.i64(APART))
+        """All of a row, ``apart`` places at a time: neighbours would wait for each other's sums."""
+        code, builder, apart = self.code, self.builder, self.apart
+        part = builder.udiv(found.count, code.i64(apart))
 
         def some(i: Value) -> None:
-            for which in range(APART):
+            for which in range(apart):
                 ahead = builder.mul(part, code.i64(which))
                 self._spike(found, builder.add(i, ahead), begin, reached)
 
         code.loop(part, some)
-        left = builder.mul(part, code.i64(APART))
-        code.loop(found.count, lambda i: self._spike(found, i, begin, reached), start=left)
+        if apart > 1:
+            left = builder.mul(part, code.i64(apart))
+            code.loop(found.count, lambda i: self._spike(found, i, begin, reached), start=left)
 
     def _spike(self, found: Active, i: Value, begin: Value, reached: Reached) -> None:
         code, builder = self.code, self.builder
