@@ -52,10 +52,11 @@ class Peer:
     """
 
     def __init__(self, framework: str, network: Path) -> None:
+        python = _python(framework)
         self.name, self.folder = PEERS[framework], network.parent
         self.errors = (self.folder / f"{framework}.stderr").open("w+b")
         self.process = subprocess.Popen(
-            [str(_python(framework)), "-I", str(WORKER), framework, str(network)],
+            [str(python), "-I", str(WORKER), framework, str(network)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.errors,
