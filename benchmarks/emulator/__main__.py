@@ -13,7 +13,9 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -46,7 +48,7 @@ class Effort:
 
 def main() -> None:
     """Prints every section as it is ready."""
-    options = arguments()
+    options, began = arguments(), time.monotonic()
     effort = Effort(options.rounds, 0.25, None, options.rounds, thinned=False)
     if options.quick:
         effort = Effort(2, 0.01, 4, 1, thinned=True)
@@ -66,6 +68,7 @@ def main() -> None:
     report.add(tables.curves(points))
     if options.write is not None:
         report.write(options.write, picture(contests, points))
+    print(f"took {time.monotonic() - began:.0f} s", file=sys.stderr)
 
 
 def arguments() -> argparse.Namespace:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.emulator.handover import emulate
 from benchmarks.emulator.rounds import Contestant, Rates, Setting, rate
-from benchmarks.emulator.workloads import Events, Workload
+from benchmarks.emulator.workloads import Workload
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator
 from sast_compile.backends.emulator.native import Processor
@@ -24,11 +25,6 @@ def emulator(
 ) -> Emulator:
     """``program`` for this machine, or for what every x86-64 machine of the last decade has."""
     return Emulator(program, record, threads, Processor(AVX2) if avx2_only else None)
-
-
-def emulate(made: Emulator, events: Events) -> Trace:
-    """The one place where events are handed over, by every measurement: dense bytes."""
-    return made.run(events)
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,4 +67,5 @@ def _curve(axes: Axes, points: Sequence[scaling.Point], curve: str, *, operation
     axes.set_xlabel(scaling.CURVES[curve][0])
     axes.set_ylabel("10⁹ operations/s" if operations else "µs a step")
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize="small")
+    if curve in scaling.NARROWED:
+        axes.legend(fontsize="small")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from benchmarks.emulator.workloads import Events
+from benchmarks.emulator.handover import Events
 from sast_compile.ir.loihi import as_loihi
 from sast_compile.ir.neuron import Factor, Fire, MulShift, Reset, State
 from sast_compile.ir.ops import Conv2d, Dense, Flatten, Neuron, Op, lookup

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.emulator.emulated import emulate, emulator
+from benchmarks.emulator.emulated import emulator
+from benchmarks.emulator.handover import Events, emulate
 from benchmarks.emulator.rounds import Contestant, Setting, Spread, interleaved, rate
-from benchmarks.emulator.workloads import Events, bernoulli, dense_program
+from benchmarks.emulator.workloads import bernoulli, dense_program
 from sast_compile.ir.program import Program
 from sast_compile.report.synops import synops
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from benchmarks.emulator.handover import Events
 from sast_compile import compile_model
 from sast_compile.data import gesture_sim
 from sast_compile.ir.loihi import loihi_neuron
@@ -25,8 +25,6 @@ from sast_compile.ir.ops import Conv2d, Dense, Flatten, Input, Linear
 from sast_compile.ir.pool import SumPool2d
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
-
-Events = npt.NDArray[np.uint8]
 
 MODELS = Path(__file__).parents[2] / "models"
 LARGEST = "gesture_sim_conv"  # of the zoo, by neurons (6,667) and by synapses (1.0 M)

@@ -12,8 +12,9 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="the emulator needs the fast extra")
 
-from benchmarks.emulator.emulated import emulate, emulator
+from benchmarks.emulator.emulated import emulator
 from benchmarks.emulator.fresh import measured, write_workload
+from benchmarks.emulator.handover import emulate
 from benchmarks.emulator.rounds import Rates, Setting, interleaved, ratio
 from benchmarks.emulator.workloads import LARGEST, MODELS, conv_workload, dense_workload
 from sast_compile import compile_model
@@ -82,8 +83,6 @@ def test_a_fresh_process_has_a_result_without_torch(tmp_path: Path) -> None:
         assert not one.torch
         if one.memory is not None:
             assert 1e6 < one.memory < 2e9
-    (compiled,), (cached,) = found.values()
-    assert cached.first < compiled.first
 
 
 @pytest.mark.slow

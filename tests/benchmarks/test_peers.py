@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from benchmarks.emulator.peers import Peer, equal_share
 from benchmarks.emulator.plain import plain_layers, twin, write_plain
+from benchmarks.emulator.tables import SAME
 from benchmarks.emulator.workloads import bernoulli, conv_program, dense_program
 from sast_compile.backends import reference
 from sast_compile.errors import BackendUnavailable
@@ -91,7 +92,7 @@ def test_a_peer_is_timed_and_its_spikes_are_compared(peer: Peer, program: Progra
     events = bernoulli((3, STEPS, 2312), 0.02)
     ours, floats = reference.run(program, events), reference.run(twin(program), events)
     found = peer.agreement(2, ours, floats)
-    assert found.with_twin == {"n1": 1.0, "n2": 1.0}
+    assert min(found.with_twin.values()) >= SAME
     assert 0.9 < found.with_ours["n1"] < 1
     assert found.spikes["n1"] == int(floats["n1"].spikes[:2].sum())
     op = program.neurons["n1"]
