@@ -4,8 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
 export SAST_SANAFE_ENV ?= $(CURDIR)/.venv-sanafe
+export SAST_PEERS_ENV ?= $(CURDIR)/.venv-peers
+PEERS := norse sinabs snntorch spikingjelly
 
-.PHONY: help setup demo test fast check oracle-sanafe bench fuzz train clean
+.PHONY: help setup demo test fast check oracle-sanafe peers bench fuzz train clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -45,9 +47,17 @@ $(SAST_SANAFE_ENV)/ready: tests/oracles/sanafe.txt
 	$(SAST_SANAFE_ENV)/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
 	@touch $@
 
+peers: $(PEERS:%=$(SAST_PEERS_ENV)/%/ready) ## other simulators, for bench, each in an environment of its own (4 GB)
+
+$(SAST_PEERS_ENV)/%/ready: benchmarks/peers/%.txt constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
 bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/emulator.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.emulator
 	$(BIN)/python benchmarks/event_linear.py
 
 fuzz: setup ## 2,000 random programs on the interpreter, torch's integers and Lava (docs/fuzzing.md)
@@ -57,4 +67,4 @@ train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh
 
 clean: ## the environments and what the tools left
-	rm -rf .venv .venv-lava .venv-sanafe .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz.jsonl *.sast
+	rm -rf .venv .venv-lava .venv-sanafe .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz.jsonl *.sast

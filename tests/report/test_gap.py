@@ -19,7 +19,6 @@ from sast_compile.contract import Encoding
 from sast_compile.data import Dataset, Split
 from sast_compile.errors import BadFile, CompileError
 from sast_compile.report.gap import runs
-from sast_compile.report.gap.document import write_section
 from sast_compile.report.gap.plan import Plan, configurations, radius_of, read_plan
 from sast_compile.report.gap.runs import Run
 from sast_compile.report.gap.study import study_folder, write_into, write_study
@@ -225,19 +224,6 @@ def test_a_plan_is_read_strictly(tmp_path: Path) -> None:
     (tmp_path / "gap.toml").write_text("=", encoding="utf-8")
     with pytest.raises(BadFile, match=r"gap\.toml"):
         read_plan(tmp_path)
-
-
-def test_a_section_of_the_document_is_rewritten(tmp_path: Path) -> None:
-    document = tmp_path / "results.md"
-    write_section(document, "a", "first \\1 text")
-    write_section(document, "b", "of b")
-    document.write_text(document.read_text("utf-8") + "\nby hand\n", encoding="utf-8")
-    write_section(document, "a", "second")
-    text = document.read_text(encoding="utf-8")
-    assert text == (
-        "# Results\n\n<!-- gap: a -->\nsecond\n<!-- end of gap: a -->\n\n"
-        "<!-- gap: b -->\nof b\n<!-- end of gap: b -->\n\nby hand\n"
-    )
 
 
 def test_the_picture_lies_beside_the_document(tmp_path: Path) -> None:

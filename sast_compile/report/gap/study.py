@@ -9,11 +9,11 @@ from msgspec.structs import replace
 
 from sast_compile.data import dataset
 from sast_compile.files import write_whole
-from sast_compile.report.gap.document import write_section
 from sast_compile.report.gap.picture import picture
 from sast_compile.report.gap.plan import SAST, configurations, read_plan
 from sast_compile.report.gap.runs import Job, Told, run_all
 from sast_compile.report.gap.table import Study, csv_text, markdown
+from sast_compile.report.section import write_section
 from sast_compile.target import load_target
 from sast_compile.training.folder import device_named, read_description
 from sast_compile.training.recipe import read_recipe
@@ -74,4 +74,4 @@ def write_into(study: Study, document: Path) -> None:
         (document.parent / "pictures").mkdir(parents=True, exist_ok=True)
         write_whole(document.parent / "pictures" / name, drawn)
     text = markdown(study, None if drawn is None else f"pictures/{name}")
-    write_section(document, study.model, text)
+    write_section(document, f"gap: {study.model}", text)

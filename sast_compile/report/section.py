@@ -1,4 +1,4 @@
-"""The reports of several models in one document, each between its own markers."""
+"""Reports in a document that is otherwise written by hand, each between its own markers."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from sast_compile.files import read_whole, write_whole
 
 
-def write_section(document: Path, model: str, text: str) -> None:
-    """``text`` stands between the markers of ``model`` in ``document``; all other words stay.
+def write_section(document: Path, name: str, text: str) -> None:
+    """``text`` stands between the markers of ``name`` in ``document``; all other words stay.
 
     Where there are no such markers, the section is added at the end.
     """
-    begin, end = f"<!-- gap: {model} -->", f"<!-- end of gap: {model} -->"
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     old = read_whole(document).decode("utf-8") if document.exists() else "# Results\n"
     section = f"{begin}\n{text.strip()}\n{end}"
     there = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
