@@ -30,6 +30,7 @@ def guarded(size: int, at_the_end: bool) -> np.ndarray:
     for page in (0, pages + 1):
         assert protect(ctypes.c_void_p(whole.ctypes.data + page * PAGE), PAGE, NO_ACCESS) == 0
     begin = (pages + 1) * PAGE - size if at_the_end else PAGE
+    whole[begin : begin + size] = 255  # nothing may count on zeros
     return whole[begin : begin + size]
 
 

@@ -299,7 +299,7 @@ def _places(
     places = {}
     for name, op in program.neurons.items():
         names = [state for state, _ in op.named_states()]
-        bits = width_of(op, program, reads[name])
+        bits = width_of(program, name)
         size = state_bytes(arena.values[name].size, bits)
         idle = frozenset(names) - frozenset(reached[name].may_clamp(op))
         states = {state: arena.take(size) for state in names}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from sast_compile.ir.neuron import State
-from sast_compile.ir.ops import Neuron, Scale
-from sast_compile.ir.population import ends
+from sast_compile.backends.emulator.widths import largest
+from sast_compile.ir.ops import Scale
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Float
 
@@ -22,25 +21,7 @@ def missing(program: Program) -> str | None:
         if op.is_float:
             return f"{name} computes in floats"
     for name, op in program.neurons.items():
-        for what, state in op.named_states():
-            clamp = state.clamp
-            assert clamp is not None
-            if clamp.rule == "wrap_once" and _driven(program, name, op, state) > _span(state):
-                return f"{what} of {name} may need more than one wrap, which has no bound"
+        for what, _ in op.named_states():
+            if largest(program, name, what) is None:
+                return f"{what} of {name} may need more than one wrap and does not leak: no bound"
     return None
-
-
-def _span(state: State) -> int:
-    assert state.clamp is not None
-    return state.clamp.high - state.clamp.low + 1
-
-
-def _driven(program: Program, name: str, op: Neuron, state: State) -> int:
-    """The most that one step adds to ``state``."""
-    edges = program.by_name[name].inputs
-    elements = [program.types[edge.node].element for edge in edges]
-    drive = sum(max(-e.low, e.high) for e in elements if not isinstance(e, Float))
-    drive += sum(max(-s.clamp.low, s.clamp.high) for s in op.synapses if s.clamp and s is not state)
-    gain = max(map(abs, ends(state.gain, program.consts)))
-    bias = max(map(abs, ends(state.bias, program.consts)))
-    return int(gain * drive + bias * 2 ** max(state.bias_exponent, 0))

@@ -17,6 +17,7 @@ from sast_compile.backends.emulator.code import BIT, I64, INTEGERS, Place, Value
 from sast_compile.backends.emulator.decays import constant_share, multiplied, shifted_away
 from sast_compile.backends.emulator.frame import Frame
 from sast_compile.backends.emulator.values import Values
+from sast_compile.backends.emulator.widths import largest
 from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, lookup
 from sast_compile.ir.program import Edge, Node
@@ -184,9 +185,8 @@ class Population:
                     return x if share else self.code.of(self.kind, 0)
                 whole = self.code.of(self.kind, (1 << decay.bits) - decay.offset)
                 kept = self.builder.sub(whole, self._param(f"{name} decay", decay.decay))
-                clamp = dict(self.op.named_states())[name].clamp
-                assert clamp is not None
-                most = max(-clamp.low, clamp.high)
+                most = largest(self.frame.program, self.name, name)
+                assert most is not None  # `missing` has seen to that
                 return multiplied(self.code, self.frame.processor, decay, x, kept, most)
             case BitShift():
                 return shifted_away(self.code, decay, x, self._param(f"{name} decay", decay.dash))

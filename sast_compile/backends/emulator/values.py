@@ -20,6 +20,7 @@ from sast_compile.backends.emulator.code import (
     Type,
     Value,
 )
+from sast_compile.backends.emulator.layout import BITS
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,9 @@ class Values:
         code.loop(high, lambda i: code.store(code.of(I8, 0), self.place, i), start=low)
 
     def gather(self, source: Values, places: Place) -> None:
-        """Element i is element ``places[i]`` of ``source``."""
+        """Element i is element ``places[i]`` of ``source``; spikes' last word ends in zeros."""
+        if self.spikes:
+            self.clear(self.code.i64(0), self.code.i64(-(-self.size // BITS) * BITS))
         code, kind = self.code, I32 if self.spikes else INTEGERS[self.bits]
 
         def element(i: Value) -> None:

@@ -67,6 +67,16 @@ def test_weights_of_any_width(bits: int, exponent: int, processor: Processor) ->
     equal_with_spikes(chain.then("a", op).program(), chain.events(2, 6, 0.9), processor)
 
 
+@pytest.mark.parametrize("processor", PROCESSORS, ids=lambda p: p.name)
+def test_states_that_one_wrap_does_not_bring_back(processor: Processor) -> None:
+    """Weights of 16 bits drive u beyond its 24, and 24 bits beyond what a float holds exactly."""
+    chain = Chain(16, (600,)).dense("fc", 33, bits=16).lif("a", 1)
+    x = chain.events(2, 12, 0.9)
+    wanted = reference.run(chain.program(), x, "states")
+    assert np.abs(wanted["a"].states["u"]).max() > 1 << 25
+    equal_with_spikes(chain.program(), x, processor)
+
+
 @pytest.mark.parametrize(("processor", "outputs"), [(host(), 3), (host(), 16), (PROCESSORS[1], 3)])
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_pictures_of_any_geometry(
