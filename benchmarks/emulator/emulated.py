@@ -6,25 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.emulator.handover import emulate
+from benchmarks.emulator.handover import emulate, ready
 from benchmarks.emulator.rounds import Contestant, Rates, Setting, rate
 from benchmarks.emulator.workloads import Workload
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator
-from sast_compile.backends.emulator.native import Processor
+from sast_compile.backends.emulator.processor import Processor
 from sast_compile.ir.program import Program
 from sast_compile.report.synops import Operations, synops
 from sast_compile.trace import Record, Trace
 
 OURS, NARROW, DEFINITION = "emulator", "emulator, AVX2 only", "interpreter"
-AVX2 = "haswell"  # LLVM's name of a processor with AVX2 and nothing beyond
+BYTES = "emulator, events as bytes"
+AVX2 = Processor("haswell", vector=256)  # LLVM's name of one with AVX2 and nothing beyond
 
 
 def emulator(
     program: Program, record: Record = "outputs", threads: int = 1, avx2_only: bool = False
 ) -> Emulator:
     """``program`` for this machine, or for what every x86-64 machine of the last decade has."""
-    return Emulator(program, record, threads, Processor(AVX2) if avx2_only else None)
+    return Emulator(program, record, threads, AVX2 if avx2_only else None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ def checked(work: Workload) -> Run:
         same = np.array_equal(trace[name].spikes[: work.compared], definition[name].spikes)
         assert same, f"({work.letter}) {name}: the emulator's spikes are not the interpreter's"
     for avx2_only in (False, True):
-        outputs = emulate(emulator(work.program, avx2_only=avx2_only), work.events)
+        outputs = emulate(emulator(work.program, avx2_only=avx2_only), ready(work.events))
         for name in work.program.outputs:
             assert np.array_equal(outputs[name].spikes, trace[name].spikes), name
     operations = synops(work.program, work.events, trace)
@@ -63,10 +64,12 @@ def contestants(work: Workload, seconds: float) -> list[Contestant]:
         Setting(OURS, n, 2): emulator(work.program, threads=2),
         Setting(OURS, 1): emulator(work.program),
         Setting(NARROW, n): emulator(work.program, avx2_only=True),
+        Setting(BYTES, n): emulator(work.program),
     }
 
     def contestant(setting: Setting, one: Emulator) -> Contestant:
-        events = work.events[: setting.batch]
+        some = work.events[: setting.batch]
+        events = some if setting.who == BYTES else ready(some)
         return lambda: {setting: rate(lambda: emulate(one, events), setting.batch, seconds)}
 
     def interpreted() -> Rates:
