@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.emulator.handover import emulate, ready
+from benchmarks.emulator.handover import emulate, ready, warmed
 from benchmarks.emulator.rounds import Contestant, Rates, Setting, rate
 from benchmarks.emulator.workloads import Workload
 from sast_compile.backends import reference
@@ -70,6 +70,7 @@ def contestants(work: Workload, seconds: float) -> list[Contestant]:
     def contestant(setting: Setting, one: Emulator) -> Contestant:
         some = work.events[: setting.batch]
         events = some if setting.who == BYTES else ready(some)
+        warmed(one, events)
         return lambda: {setting: rate(lambda: emulate(one, events), setting.batch, seconds)}
 
     def interpreted() -> Rates:

@@ -24,6 +24,12 @@ def ready(events: Events) -> SparseEvents:
     return from_dense(events)
 
 
+def warmed(emulator: Emulator, events: Events | SparseEvents) -> Emulator:
+    """``emulator``, its code made for events of this form."""
+    emulate(emulator, events)
+    return emulator
+
+
 def emulate(emulator: Emulator, events: Events | SparseEvents) -> Trace:
     """What ``emulator`` records on ``events``; bytes become what it reads in its own time."""
     return emulator.run(events)

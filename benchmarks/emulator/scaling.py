@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.emulator.emulated import emulator
-from benchmarks.emulator.handover import Events, emulate, ready
+from benchmarks.emulator.handover import Events, emulate, ready, warmed
 from benchmarks.emulator.rounds import Contestant, Setting, Spread, interleaved, rate
 from benchmarks.emulator.workloads import bernoulli, dense_program
 from sast_compile.ir.program import Program
@@ -100,7 +100,8 @@ def _operations(program: Program, events: Events) -> float:
 def _contestant(
     setting: Setting, program: Program, events: Events, line: str, seconds: float
 ) -> Contestant:
-    made, lists = emulator(program, avx2_only=line == NARROW), ready(events)
+    lists = ready(events)
+    made = warmed(emulator(program, avx2_only=line == NARROW), lists)
     return lambda: {setting: rate(lambda: emulate(made, lists), len(events), seconds)}
 
 
