@@ -1,7 +1,7 @@
 """LLVM IR as a function of this machine, through llvmlite: compiled once, kept on disk.
 
-The object code is kept in the user's cache folder (`$SAST_CACHE`) under the hash of the IR, of the
-processor with its features and of LLVM's version. A cache that cannot be written is done without.
+The object code is kept (`objects.py`) under the hash of the IR, of the processor with its features
+and of LLVM's version.
 """
 
 from __future__ import annotations
@@ -10,29 +10,26 @@ import ctypes
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import llvmlite
 from llvmlite import binding
 
+from sast_compile.backends.emulator import objects
 from sast_compile.backends.emulator.processor import Processor
-from sast_compile.errors import CompileError
-from sast_compile.files import cache_folder, write_whole
 
-KEPT = 200  # object files
 LEVEL = 1  # of optimisation: 3 takes twice as long and gains nothing here
 
 
 def compiled(text: str, processor: Processor) -> Callable[..., int]:
     """The function ``run`` of the module ``text``; it may be called from several threads."""
     _initialized()
-    machine, kept = _machine(processor), _Kept(text, processor)
-    module = binding.parse_assembly(text)
-    if not kept.path.exists():
+    machine, key = _machine(processor), _key(text, processor)
+    module, kept = binding.parse_assembly(text), objects.load(key)
+    if kept is None:
         _optimized(module, machine)
     engine = binding.create_mcjit_compiler(module, machine)
-    engine.set_object_cache(kept.stored, kept.found)
+    engine.set_object_cache(lambda _, code: objects.store(key, code), lambda _: kept)
     engine.finalize_object()
     address = engine.get_function_address("run")
     pointer, number = ctypes.c_void_p, ctypes.c_int64
@@ -51,34 +48,10 @@ def assembled(text: str, processor: Processor) -> bytes:
     return bytes(machine.emit_object(module))
 
 
-class _Kept:
-    """The object code of one module on disk."""
-
-    def __init__(self, text: str, processor: Processor) -> None:
-        parts = (text, processor.name, processor.features, llvmlite.__version__)
-        self.key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-        self.path = cache_folder() / "emulator" / f"{self.key}.o"
-
-    def stored(self, module: Any, data: bytes) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self.path, data)
-            _bounded(self.path.parent)
-        except (OSError, CompileError):
-            return  # a read-only home costs time, not the result
-
-    def found(self, module: Any) -> bytes | None:
-        try:
-            return self.path.read_bytes()
-        except OSError:
-            return None
-
-
-def _bounded(folder: Path) -> None:
-    """No more than `KEPT` files: those that were used longest ago go."""
-    files = sorted(folder.glob("*.o"), key=lambda p: p.stat().st_mtime)
-    for path in files[:-KEPT]:
-        path.unlink(missing_ok=True)
+def _key(text: str, processor: Processor) -> str:
+    """What the object code depends on."""
+    parts = (text, repr(processor), llvmlite.__version__, str(LEVEL))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 @lru_cache(maxsize=1)
