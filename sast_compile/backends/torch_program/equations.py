@@ -62,7 +62,7 @@ class Limit:
         if self.idle:
             return x
         inside = _inside(x, self.clamp)
-        self.count = self.count + (x != inside).sum()
+        self.count = self.count + torch.count_nonzero(x != inside)
         return inside
 
 

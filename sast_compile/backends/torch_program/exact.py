@@ -17,7 +17,9 @@ variables that torch does not know, hence a trial on the device itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -65,7 +67,7 @@ def _is_exact(kind: torch.dtype, limit: int, device: torch.device) -> bool:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Weights (inputs, outputs), or (groups, inputs, outputs), in a type that makes them exact."""
+    """Weights (outputs, inputs) in a type in which none of their products is rounded."""
 
     weight: Tensor
 
@@ -73,21 +75,24 @@ class Matrix:
     def kind(self) -> torch.dtype:
         return self.weight.dtype
 
-    def times(self, x: Tensor) -> Tensor:
-        """``x @ weight``, x (batch, inputs) or (groups, batch, inputs), as whole numbers."""
+    def rows(self, x: Tensor) -> Tensor:
+        """``x @ weight.T``, x (batch, inputs), as whole numbers."""
+        if self.kind.is_floating_point:
+            return x.to(self.kind) @ self.weight.T
+        return self.columns(x[:, :, None])[:, :, 0]
+
+    def columns(self, x: Tensor) -> Tensor:
+        """``weight @ x`` of every element of the batch, x (batch, inputs, places)."""
         x = x.to(self.kind)
         if self.kind.is_floating_point:
-            return x @ self.weight
-        total = torch.zeros((), dtype=self.kind, device=x.device)
-        for source in range(x.shape[-1]):  # torch has no integer matrices on CUDA
-            one = slice(source, source + 1)
-            total = total + x[..., one] * self.weight[..., one, :]
-        return total
+            return torch.bmm(self.weight.expand(len(x), *self.weight.shape), x)
+        terms = (w[:, None] * x[:, j, None] for j, w in enumerate(self.weight.unbind(1)))
+        return reduce(torch.add, terms)
 
 
 def exact_matrix(
-    weight: Tensor, bound: int, kinds: dict[torch.dtype, int], device: torch.device
+    weight: Tensor, bound: int, kinds: Mapping[torch.dtype, int], device: torch.device
 ) -> Matrix:
-    """``weight`` for products none of whose partial sums exceeds ``bound``."""
+    """``weight`` for products no part of whose sums exceeds ``bound``."""
     kind = next((kind for kind, limit in kinds.items() if bound <= limit), torch.int64)
-    return Matrix(weight.to(device, kind).contiguous())
+    return Matrix(weight.to(device, kind))

@@ -54,7 +54,7 @@ def _on_the_way(on: OnDevice, node: Node, steps: int) -> int:
         elements += out // kernel[0] * op.groups * math.prod(kernel[1:])  # gathered windows
     if isinstance(op, (Conv2d, SumPool2d)):
         elements += _padding(op, types[node.inputs[0].node].shape)
-    return max(moved, steps * elements * torch.int64.itemsize)
+    return max(moved, steps * elements * on.maps.words[node.name])
 
 
 def _padding(op: Conv2d | SumPool2d, x: tuple[int, ...]) -> int:

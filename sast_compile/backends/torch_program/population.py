@@ -87,9 +87,9 @@ class Population:
         return list(self.registers.items())[:-1]
 
     def _count(self, reached: Tensor) -> None:
-        self.negatives = self.negatives + (reached < 0).sum()
+        self.negatives = self.negatives + torch.count_nonzero(reached < 0)
         if self.spiking is not None:
-            self.ties = self.ties + (reached == self.spiking.threshold).sum()
+            self.ties = self.ties + torch.count_nonzero(reached == self.spiking.threshold)
 
     def tally(self, sent: Tensor) -> Tally:
         """What happened in all columns; ``sent`` are their spikes."""
