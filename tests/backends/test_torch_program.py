@@ -26,8 +26,8 @@ from sast_compile.backends.torch_program.kinds import population_kind
 from sast_compile.backends.torch_program.schedule import Plan
 from sast_compile.errors import CompileError
 from sast_compile.ir.loihi import loihi_neuron
-from sast_compile.ir.neuron import Clamp, Fire, Ref, Reset, State
-from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, lookup
+from sast_compile.ir.neuron import BitShift, Clamp, Fire, Ref, Reset, State
+from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, Terms, lookup
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
 from sast_compile.trace import Record, Trace
@@ -147,13 +147,15 @@ def test_only_a_loop_is_computed_step_by_step() -> None:
 # ---- numbers at the edges of torch's types
 
 
-def one_layer(weight: np.ndarray, bits: int, voltage: State, exponent: int = 0) -> Program:
+def one_layer(
+    weight: np.ndarray, bits: int, voltage: State, exponent: int = 0, signed: bool = True
+) -> Program:
     """A population behind a matrix of elements of ``bits`` bits; the current is returned too."""
     fire, size = Fire(compare=">=", threshold=3), len(weight)
     consts = {"w": Const(TensorType(weight.shape, Int(bits)), weight)}
     neuron = Neuron(shape=(size,), voltage=voltage, fire=fire, reset=Reset(kind="zero"))
     nodes = (
-        Node("x", Input(shape=(weight.shape[1],), bits=3, signed=True)),
+        Node("x", Input(shape=(weight.shape[1],), bits=3, signed=signed)),
         Node("fc", Dense(weight=Ref("w"), exponent=exponent), (Edge("x"),)),
         Node("a", neuron, (Edge("fc"),)),
     )
@@ -177,8 +179,54 @@ def test_registers_of_any_width(device: str, bits: int, rule: Any) -> None:
 
 
 @on_devices
+@pytest.mark.parametrize("rule", ["saturate", "wrap", "wrap_once"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("bits", [22, 24, 28])
+def test_sums_that_are_wider_than_the_register(
+    device: str, bits: int, sign: int, rule: Any
+) -> None:
+    """All of one sign, step after step: where one wrap does not suffice, v grows without end."""
+    weight = np.full((2, 2), sign * ((1 << bits - 1) - 1))
+    clamp = Clamp(rule=rule, low=-(1 << bits - 2), high=1 << bits - 2)
+    program = one_layer(weight, bits, State(clamp=clamp), signed=False)
+    x = np.full((1, 80, 2), 7)
+    x[:, ::9] = 1
+    wanted = reference.run(program, x, "states")
+    assert wanted["fc"].spikes.all()
+    assert_same(run(program, x, "states", device), wanted)
+
+
+@on_devices
+@pytest.mark.parametrize("exponent", [0, -20])
+def test_terms_of_more_than_32_bits(device: str, exponent: int) -> None:
+    clamp = Clamp(rule="saturate", low=-(1 << 45), high=1 << 45)
+    program = one_layer(np.array([[1 << 40, -3], [5 << 30, 1 - (1 << 41)]]), 43, State(clamp=clamp))
+    op, voltage = program.neurons["a"], State(clamp=clamp, adds="each")
+    terms = Terms(weight=Ref("w"), exponent=exponent)
+    program = check(program.with_ops({"fc": terms, "a": replace(op, voltage=voltage)}))
+    x = np.random.default_rng(0).integers(-4, 4, (3, 20, 2))
+    wanted = reference.run(program, x, "states")
+    assert wanted["a"].spikes.any()
+    assert_same(run(program, x, "states", device), wanted)
+
+
+@on_devices
+def test_a_population_that_hears_itself_without_a_projection(device: str) -> None:
+    clamp = Clamp(rule="saturate", low=-1000, high=1000)
+    program = one_layer(np.array([[3, -1], [2, 2]]), 8, State(clamp=clamp))
+    synapses = (State(clamp=clamp), State(clamp=clamp, decay=BitShift(dash=2), decays="last"))
+    *before, node = program.nodes
+    heard = Node("a", replace(node.op, synapses=synapses), (*node.inputs, Edge("a", 1)))
+    program = check(Program("self", (*before, heard), ("a",), program.consts))
+    x = np.random.default_rng(0).integers(-4, 4, (3, 20, 2))
+    wanted = reference.run(program, x, "states")
+    assert wanted["a"].states["u1"].any()
+    assert_same(run(program, x, "states", device), wanted)
+
+
+@on_devices
 @pytest.mark.parametrize("exponent", [-3, -40, 0, 2])
-@pytest.mark.parametrize("bits", [8, 22, 30, 46, 52])
+@pytest.mark.parametrize("bits", [8, 22, 27, 30, 46, 52])
 def test_sums_of_any_width(device: str, bits: int, exponent: int) -> None:
     """Sums below 2^24, 2^31, 2^53, and beyond, with all their bits."""
     rng, high = np.random.default_rng(bits), (1 << bits - 1) - 1

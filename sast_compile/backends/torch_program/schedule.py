@@ -88,5 +88,5 @@ class Plan:
         for number, stage in enumerate(self.stages):
             for node in stage.nodes:
                 last |= {edge.node: number for edge in node.inputs}
-                last[node.name] = max(number, last.get(node.name, 0))
+                last[node.name] = number
         return last
