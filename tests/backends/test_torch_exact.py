@@ -75,9 +75,7 @@ def test_settings_that_cut_floats_are_obeyed_and_left_alone(device: str, precisi
     try:
         torch.set_float32_matmul_precision(precision)
         assert list(exact_kinds(torch.device(device))) == [torch.float64]
-        with torch.autocast(device, dtype=torch.bfloat16):
-            found = torch_program.run(program, batch, device=device)
-            assert torch.is_autocast_enabled(device)
+        found = torch_program.run(program, batch, device=device)
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision(before)
@@ -85,11 +83,13 @@ def test_settings_that_cut_floats_are_obeyed_and_left_alone(device: str, precisi
     assert list(exact_kinds(torch.device(device))) == [torch.float32, torch.float64]
 
 
-def test_a_callers_autocast_would_round() -> None:
-    """What the test above would see, were it not switched off."""
-    x, w = torch.full((4, 3), 1.0), torch.full((3, 2), 257.0)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (x @ w)[0, 0] != 3 * 257
+@on_devices
+def test_a_callers_autocast_changes_nothing(device: str) -> None:
+    program, batch = planes(2)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        found = torch_program.run(program, batch, device=device)
+        assert torch.is_autocast_enabled(device)
+    assert_spikes(found, reference.run(program, batch))
 
 
 # ---- memory
@@ -129,8 +129,10 @@ def test_no_more_memory_is_taken_than_was_estimated(
         program, batch = planes(seed)
         batch = {name: np.concatenate([x] * 40) for name, x in batch.items()}
         on = OnDevice(Plan(program, 12, record), CPU)
+        samples = Batch(on, batch)
         with Peak() as peak:
-            Batch(on, batch).layers()
+            samples.layers()
+        assert not samples.wires
         weights = sum(const.data.size for const in program.consts.values()) * 8
         estimate = bytes_of_a_sample(on) * 200
         assert estimate / 4 < peak.most < estimate + weights
