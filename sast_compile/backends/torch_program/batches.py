@@ -30,12 +30,23 @@ def run_batches(
     samples, steps = next(iter(batch.values())).shape[:2]
     # a caller's autocast would halve the bits of products; it is the thread's, and set back
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
-        on = OnDevice(Plan(program, steps, record), device)
+        on = _on_device(Plan(program, steps, record), device)
         need, room = bytes_of_a_sample(on), free_memory(device)
         size = (room if max_memory is None else max_memory) // need
         if not size and max_memory is not None:
             raise _too_large(on, need, max_memory)
         return _put_together(samples, _parts(on, batch, samples, max(1, size)))
+
+
+def _on_device(plan: Plan, device: torch.device) -> OnDevice:
+    try:
+        return OnDevice(plan, device)
+    except torch.cuda.OutOfMemoryError:
+        raise CompileError(
+            f"{device} has no room for its weights: {free_memory(device) / 1e6:,.1f} MB are free",
+            where=plan.program.name,
+            hint="end what else uses the device, or run it on the cpu",
+        ) from None
 
 
 def _parts(

@@ -1,0 +1,72 @@
+"""Programs on torch beside the interpreter and the emulator: samples a second on each device.
+
+On the two networks of `emulator.py`, outputs recorded. All answers are compared before anything is
+timed; rounds are interleaved, medians with their spread. The cpu is always measured, CUDA where
+torch sees a GPU; the time includes the events' way to the device and the spikes' way back.
+
+    OMP_NUM_THREADS=1 python benchmarks/torch_program.py [--rounds 5] [--samples 64]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from emulator import Workload, conv_workload, dense_workload, seconds
+
+from sast_compile.backends import emulator, reference, torch_program
+from sast_compile.trace import Trace
+
+
+def devices() -> list[str]:
+    """The devices that torch has here."""
+    return ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+
+
+def throughput(work: Workload, rounds: int) -> dict[str, list[float]]:
+    """Samples a second of every peer, round by round; AssertionError if one answers otherwise."""
+    program, events = work.program, work.events
+    peers: dict[str, Callable[[], Trace]] = {
+        "interpreter": lambda: reference.run(program, events, "outputs"),
+    }
+    if emulator.missing(program) is None:
+        peers["emulator, 1 thread"] = lambda: emulator.run(program, events, "outputs", 1)
+    for device in devices():
+        peers[f"torch, {device}"] = lambda device=device: torch_program.run(  # type: ignore[misc]
+            program, events, "outputs", device
+        )
+    (output,) = program.outputs
+    wanted = peers["interpreter"]()[output].spikes
+    assert wanted.any()
+    for name, peer in peers.items():
+        assert np.array_equal(peer()[output].spikes, wanted), name
+    found: dict[str, list[float]] = {name: [] for name in peers}
+    for _ in range(rounds):
+        for name, peer in peers.items():
+            found[name].append(len(events) / seconds(peer))
+    return found
+
+
+def main() -> None:
+    """Prints a table for each network."""
+    parser = argparse.ArgumentParser(description="programs on torch beside their peers")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--samples", type=int, default=64)
+    options = parser.parse_args()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: CUDA not measured"
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), {gpu}")
+    for work in (dense_workload(options.samples), conv_workload(max(1, options.samples // 8))):
+        found = throughput(work, options.rounds)
+        base = statistics.median(found["interpreter"])
+        print(f"\n{work.name}: {len(work.events)} samples")
+        for name, values in found.items():
+            middle = statistics.median(values)
+            spread = f"{min(values):,.1f}..{max(values):,.1f}"
+            print(f"{name:20} {middle:10,.1f} samples/s ({spread})  {middle / base:6.1f} x")
+
+
+if __name__ == "__main__":
+    main()
