@@ -16,6 +16,8 @@ from torch_devices import DEVICES, NO_GPU, on_gpu
 pytest.importorskip("torch", reason="programs on torch: the torch extra")
 
 import torch
+from fuzz.cases import Case
+from fuzz.draw import drawn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -27,7 +29,7 @@ from sast_compile.backends.torch_program.memory import bytes_of_a_sample
 from sast_compile.backends.torch_program.schedule import Plan
 from sast_compile.errors import BackendUnavailable, CompileError, Unsupported
 from sast_compile.execute import execute
-from sast_compile.trace import Trace
+from sast_compile.trace import Layer, Trace
 
 on_devices = pytest.mark.parametrize("device", DEVICES)
 CPU = torch.device("cpu")
@@ -94,6 +96,30 @@ def test_a_callers_autocast_changes_nothing(device: str, monkeypatch: pytest.Mon
         assert list(exact_kinds(torch.device(device))) == [torch.float64]
     assert list(seen[0]) == [torch.float32, torch.float64]
     assert_spikes(found, reference.run(program, batch))
+
+
+def test_everything_is_computed_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On `meta`, which has no values: what stays on the cpu, or waits for a number, fails there."""
+    meta, computed = torch.device("meta"), list[str]()
+
+    def layer(self: Batch, name: str, populations: Any, records: Any) -> Layer:
+        computed.append(name)
+        tensors = [self.wires[name], *records.get(name, {}).values()]
+        if name in populations:
+            its = populations[name]
+            tensors += [*its.states.values(), its.ties, its.negatives, *its.clamped.values()]
+        assert {tensor.device for tensor in tensors} == {meta}
+        return Layer(np.zeros(0))
+
+    monkeypatch.setattr(machine, "exact_kinds", lambda device: LIMITS)
+    monkeypatch.setattr(machine.Batch, "_layer", layer)
+    monkeypatch.setattr(machine.Population, "check", lambda self, name: None)
+    cases = [case for seed in range(25) if isinstance(case := drawn(seed), Case)]
+    for program, batch in [*map(planes, range(12)), *((c.program, c.events) for c in cases)]:
+        steps = next(iter(batch.values())).shape[1]
+        Batch(OnDevice(Plan(program, steps, "states"), meta), batch).layers()
+        assert set(program.neurons) <= set(computed)
+        computed.clear()
 
 
 # ---- memory
