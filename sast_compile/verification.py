@@ -16,7 +16,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from sast_compile.artifact import Artifact
-from sast_compile.backends import emulator, reference
+from sast_compile.backends import emulator, reference, torch_program
 from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
@@ -123,10 +123,11 @@ def verify(
     progress: Callable[[str], None] = lambda _: None,
     events: Array | None = None,
 ) -> Verification:
-    """Every back end (or those named) on the first ``samples`` test samples of the model's data.
+    """Every back end on the first ``samples`` test samples of the model's data.
 
-    ``events`` (samples, steps, *input shape) takes the place of that data. ``model`` is the source
-    model; by default the file that the artifact was made from, if it is still there unchanged.
+    ``backends`` names them; by default all but those `ON_REQUEST`. ``events`` (samples, steps,
+    *input shape) takes the place of that data. ``model`` is the source model; by default the file
+    that the artifact was made from, if it is still there unchanged.
     Raises CompileError for an unknown back end or a model that is another.
     """
     target = artifact.target
@@ -142,6 +143,8 @@ def verify(
     checked = [_golden(artifact)]
     runners: dict[str, Callable[[], Ran]] = {
         "emulator": lambda: Ran(emulator.run(program, data.events, "states")),
+        "torch-program": lambda: Ran(torch_program.run(program, data.events, "states")),
+        "cuda": lambda: Ran(torch_program.run(program, data.events, "states", "cuda")),
         "torch": lambda: Ran(_torch(source, no_source, program, data.events)),
         "lava": lambda: _lava(program, data.events),
     }
@@ -153,7 +156,14 @@ def verify(
     return Verification(program, data, trace, tuple(checked), drift, origin, registers)
 
 
-ROLES: dict[str, Role] = {"emulator": "ours", "torch": "ours", "lava": "oracle"}
+ROLES: dict[str, Role] = {
+    "emulator": "ours",
+    "torch-program": "ours",
+    "cuda": "ours",
+    "torch": "ours",
+    "lava": "oracle",
+}
+ON_REQUEST = {"torch-program", "cuda"}  # what the emulator computes too: slower here, on a GPU
 
 
 def _role(name: str, target: Target) -> Role:
@@ -166,7 +176,8 @@ def _role(name: str, target: Target) -> Role:
 
 def _chosen(backends: Iterable[str] | None, target: Target) -> list[str]:
     if backends is None:
-        return [name for name, role in ROLES.items() if role == "ours" or name in target.oracles]
+        default = [name for name in ROLES if name not in ON_REQUEST]
+        return [n for n in default if ROLES[n] == "ours" or n in target.oracles]
     chosen = list(backends)
     for name in chosen:
         if name not in ROLES:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from programs_runner import FOLDER, Backend, Events, check_run, read_facts
+from torch_devices import DEVICES
 
-from sast_compile.backends import emulator, reference
-from sast_compile.errors import CompileError
+from sast_compile.backends import emulator, reference, torch_program
+from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.program import Program
 from sast_compile.ir.text import parse_program, print_program
 from sast_compile.trace import Trace
@@ -27,6 +28,16 @@ def run_emulator(program: Program, events: Events) -> Trace:
 
 
 BACKENDS: Mapping[str, Backend] = {"reference": run_reference, "emulator": run_emulator}
+
+
+def run_torch(program: Program, events: Events, device: str) -> Trace:
+    pytest.importorskip("torch", reason="programs on torch: the torch extra")
+    try:
+        return torch_program.run(program, events, "states", device)
+    except Unsupported as why:
+        pytest.skip(f"torch leaves it to the interpreter: {why}")
+
+
 FILES = {
     path.relative_to(FOLDER).as_posix().removesuffix(".sast.txt"): path
     for path in sorted(FOLDER.rglob("*.sast.txt"))
@@ -42,6 +53,15 @@ def test_runs(path: Path, backend: str) -> None:
     program = parse_program(facts.body)
     for run in facts.runs:
         check_run(program, run, BACKENDS[backend])
+
+
+@pytest.mark.parametrize("path", RUNS.values(), ids=list(RUNS))
+@pytest.mark.parametrize("device", DEVICES)
+def test_runs_on_torch(path: Path, device: str) -> None:
+    facts = read_facts(path.read_text())
+    program = parse_program(facts.body)
+    for run in facts.runs:
+        check_run(program, run, lambda program, events: run_torch(program, events, device))
 
 
 @by_file

@@ -40,6 +40,7 @@ Record = Annotated[
     str, typer.Option(help="outputs, spikes (all layers), states or all (spikes, u and v).")
 ]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="A .npz for what is recorded.")]
+Device = Annotated[str, typer.Option(help="cpu, or cuda, cuda:N: a GPU, through torch.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 RECORDS = {"outputs": "outputs", "spikes": "spikes", "states": "states", "all": "states"}
 
@@ -64,6 +65,7 @@ def run_(
     out: Output = None,
     contract: ContractName = None,
     dt: Dt = None,
+    device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """Run a network: decisions, spikes, synaptic operations and, with labels, the accuracy."""
@@ -73,15 +75,15 @@ def run_(
     chosen = _samples(net, data, events, key, samples)
     kept = RECORDS[record] if record != "outputs" else "spikes"  # SynOps need every layer
     with working("running"):
-        trace = execute(net.program, chosen.events, kept)  # type: ignore[arg-type]
+        trace = execute(net.program, chosen.events, kept, device)  # type: ignore[arg-type]
         operations = synops(net.program, chosen.events, trace)
     if out is not None:
         names = net.program.outputs if record == "outputs" else tuple(trace.layers)
         write_npz(out, Trace({name: trace[name] for name in names}))
     if as_json:
-        print_json(_document(net, chosen, trace, operations))
+        print_json(_document(net, chosen, trace, operations, device))
         return
-    _print(net, chosen, trace, operations)
+    _print(net, chosen, trace, operations, device)
     if out is not None:
         output.print(f"[bold green]wrote[/] {shown(out)}", soft_wrap=True)
 
@@ -128,13 +130,13 @@ def write_npz(path: str, trace: Trace) -> None:
 
 
 def _document(
-    net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...]
+    net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...], device: str
 ) -> dict[str, Any]:
     chosen = _decided(net, trace)
     lists = {name: which.tolist() for name, which in chosen.items()}
     return {
         "level": net.level,
-        "computed_by": _computed_by(net),
+        "computed_by": _computed_by(net, device),
         "origin": data.origin,
         "samples": len(data.events),
         "decisions": next(iter(lists.values())) if len(lists) == 1 else lists,
@@ -144,7 +146,9 @@ def _document(
     }
 
 
-def _computed_by(net: Runnable) -> str:
+def _computed_by(net: Runnable, device: str) -> str:
+    if device != "cpu":
+        return f"torch on {device}"
     why = slow_because(net.program)
     return "the emulator" if why is None else f"the interpreter ({why})"
 
@@ -166,10 +170,14 @@ def _spikes(net: Runnable, trace: Trace, name: str) -> int | None:
     return int(trace[name].spikes.sum()) if fires else None
 
 
-def _print(net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...]) -> None:
+def _print(
+    net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...], device: str
+) -> None:
     steps = data.events.shape[1]
     output.print(f"{len(data.events)} samples x {steps} steps ({shown(data.origin)})")
-    output.print(f"{shown(net.level)}, computed by {shown(_computed_by(net))}", soft_wrap=True)
+    output.print(
+        f"{shown(net.level)}, computed by {shown(_computed_by(net, device))}", soft_wrap=True
+    )
     rows = table("spikes", "layer", ">spikes", ">per neuron and step")
     for name, layer in trace.layers.items():
         spikes = _spikes(net, trace, name)

@@ -21,6 +21,8 @@ SHOWN_INPUTS = 12
 BACKENDS = {
     "golden": "stored golden vectors",
     "emulator": "emulator",
+    "torch-program": "program on torch (cpu)",
+    "cuda": "program on torch (cuda)",
     "torch": "torch integer model (L2)",
     "lava": "Lava fixed_pt",
 }
@@ -30,7 +32,12 @@ Sast = Annotated[
 ]
 Count = Annotated[int, typer.Option("--samples", min=1, help="How many samples to compare.")]
 Chosen = Annotated[
-    str | None, typer.Option("--backend", help="torch, lava, or both with a comma; default: all.")
+    str | None,
+    typer.Option(
+        "--backend",
+        help="emulator, torch, lava, torch-program, cuda: several with commas; "
+        "default: all but the last two.",
+    ),
 ]
 Model = Annotated[
     str | None, typer.Option(help="The source model, where it is not at the path it had.")

@@ -226,5 +226,14 @@ def most_of(param: Param, consts: Consts) -> int:
     return int(max(map(abs, ends(param, consts))))
 
 
+def kept_as(state: State) -> np.dtype[np.generic]:
+    """What a record keeps ``state`` in; a single wrap may leave it anywhere."""
+    register = _register(state)
+    if isinstance(register, Float) or state.clamp is None:
+        return np.dtype(np.float64)
+    narrow = register.bits <= 32 and state.clamp.rule != "wrap_once"
+    return np.dtype(np.int32 if narrow else np.int64)
+
+
 def _register(state: State) -> Element:
     return int_holding(state.clamp.low, state.clamp.high) if state.clamp else Float()

@@ -20,6 +20,7 @@ from command_line import (
     document,
     files,
 )
+from torch_devices import NO_GPU
 
 import sast_compile
 from sast_compile import verification
@@ -177,6 +178,19 @@ def test_verify_without_an_oracle_is_exit_code_3(sast: Command, here: Path) -> N
     ended = sast("verify", "net.sast", "--backend", "torch")
     assert ended.code == 3
     assert "not proven: nothing differs, but no independent oracle ran" in ended.out
+
+
+def test_verify_on_torch_as_the_emulator_does(sast: Command, here: Path) -> None:
+    pytest.importorskip("torch", reason="programs on torch: the torch extra")
+    found = document(sast("verify", "net.sast", "--backend", "torch-program,cuda", "--json"), 3)
+    golden, on_cpu, on_gpu = found["backends"]
+    assert (golden["identical"], on_cpu["identical"]) == (True, True)
+    assert set(on_cpu["layers"][0]["values"]) == {"spikes", "u", "v"}
+    assert on_gpu["identical"] is (True if NO_GPU is None else None)
+    assert NO_GPU is None or "no device cuda: torch" in on_gpu["absent"]
+    assert found["verdict"] == "unproven"  # our own equations, whatever they run on
+    target = load_artifact("net.sast").target
+    assert verification._chosen(None, target) == ["emulator", "torch", "lava"]
 
 
 def test_verify_says_which_layer_a_process_of_ours_computed(

@@ -13,10 +13,13 @@ from command_line import (
     files,
 )
 from net_files import dense_layer, input_layer, write
+from torch_devices import NO_GPU
 
 from sast_compile.artifact import load_artifact
-from sast_compile.backends import reference
+from sast_compile.backends import reference, torch_program
 from sast_compile.frontend.netx_to_ir import read_net
+from sast_compile.ir.program import Program
+from sast_compile.trace import Trace
 
 
 @pytest.fixture
@@ -49,6 +52,45 @@ def test_run_writes_what_the_interpreter_gives(
         assert all(np.array_equal(written[key], expected[key]) for key in expected)
     count = {"outputs": 1, "spikes": 2, "states": 6}
     assert len(expected) == count[record]
+
+
+def test_run_on_a_gpu(sast: Command, here: Path, events: np.ndarray[Any, Any]) -> None:
+    arguments = ("run", "net.sast", "--input", "events.npy", "--record", "states")
+    ended = sast(*arguments, "--device", "cuda", "-o", "gpu.npz")
+    if NO_GPU is not None:
+        assert ended.code == 1
+        assert "no device cuda: torch" in ended.message or "needs torch" in ended.message
+        return
+    assert "computed by torch on cuda" in ended.out
+    sast(*arguments, "-o", "cpu.npz")
+    with np.load("gpu.npz") as found, np.load("cpu.npz") as wanted:
+        assert all(np.array_equal(found[key], wanted[key]) for key in wanted.files)
+
+
+def test_run_says_what_computed_it(
+    sast: Command, here: Path, events: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever machine runs the tests: the cpu in a GPU's place."""
+    pytest.importorskip("torch", reason="a device is torch's")
+    run, called = torch_program.run, list[str]()
+
+    def on_cpu(program: Program, events: Any, record: Any, device: str) -> Trace:
+        called.append(device)
+        return run(program, events, record, "cpu")
+
+    monkeypatch.setattr(torch_program, "run", on_cpu)
+    arguments = ("run", "net.sast", "--input", "events.npy", "--json")
+    found, wanted = document(sast(*arguments, "--device", "cuda:1")), document(sast(*arguments))
+    assert called == ["cuda:1"]
+    assert found.pop("computed_by") == "torch on cuda:1"
+    assert wanted.pop("computed_by") != "torch on cuda:1"
+    assert found == wanted
+
+
+def test_run_refuses_a_device_of_another_name(sast: Command, here: Path) -> None:
+    ended = sast("run", "net.sast", "--device", "gpu")
+    assert ended.code == 1
+    assert ended.message == "unknown device 'gpu'; hint: cpu, cuda, or cuda:N for one of several"
 
 
 def test_run_takes_whole_numbers_of_any_type(
