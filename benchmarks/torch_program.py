@@ -1,8 +1,9 @@
 """Programs on torch beside the interpreter and the emulator: samples a second on each device.
 
-On workloads (a) and (b) of `benchmarks.emulator`, outputs recorded. All answers are compared before anything is
-timed; rounds are interleaved, medians with their spread. The cpu is always measured, CUDA where
-torch sees a GPU; the time includes the events' way to the device and the spikes' way back.
+On workloads (a) and (b) of `benchmarks.emulator`, outputs recorded. All answers are compared before
+anything is timed; rounds are interleaved, medians with their spread. The cpu is always measured,
+CUDA where torch sees a GPU; the time includes the events' way to the device and the spikes' way
+back.
 
     OMP_NUM_THREADS=1 python -m benchmarks.torch_program [--rounds 5] [--samples 64]
 """
