@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sast_compile.backends.torch_weights import put_weights, submodule
 from sast_compile.contract import ResetWhen
 from sast_compile.errors import CompileError, Unsupported
-from sast_compile.ir.events import Events, by_input
+from sast_compile.ir.events import Events, as_array, by_input
 from sast_compile.ir.neuron import BitShift, Decay, Factor, Fire, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Consts, Neuron, lookup
 from sast_compile.ir.program import Program
@@ -58,7 +57,7 @@ def run(
 
 def _doubles(program: Program, events: Events) -> Tensor | dict[str, Tensor]:
     given = by_input(program, events)
-    doubles = {n: torch.as_tensor(np.asarray(x), dtype=torch.float64) for n, x in given.items()}
+    doubles = {n: torch.as_tensor(as_array(n, x), dtype=torch.float64) for n, x in given.items()}
     return doubles if len(doubles) > 1 else next(iter(doubles.values()))
 
 

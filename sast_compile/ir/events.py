@@ -1,8 +1,8 @@
 """Events on their way into a program: checked against its inputs, for every back end alike.
 
-The events of a program with one input are an array (samples, steps, *shape). Those of several are
-a structured array (samples, steps) with one field, of an input's shape, for each: so samples and
-steps can be counted and cut alike.
+The events of a program with one input are an array (samples, steps, *shape), or `SparseEvents`.
+Those of several are a structured array (samples, steps) with one field, of an input's shape, for
+each: so samples and steps can be counted and cut alike.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy.typing as npt
 
 from sast_compile.errors import CompileError
 from sast_compile.ir.program import Program
+from sast_compile.ir.sparse import SparseEvents, check_sparse
 from sast_compile.ir.types import Array, Float
 
-Events: TypeAlias = npt.ArrayLike | Mapping[str, npt.ArrayLike]
+OfInput: TypeAlias = npt.ArrayLike | SparseEvents
+Events: TypeAlias = OfInput | Mapping[str, OfInput]
 
 
 def input_batch(program: Program, events: Events) -> dict[str, Array]:
@@ -38,17 +40,26 @@ def checked(program: Program, events: Events) -> dict[str, Array]:
     given = by_input(program, events)
     if set(given) != set(program.inputs):
         raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
-    batch = {name: _checked(program, name, np.asarray(data)) for name, data in given.items()}
+    batch = {name: _checked(program, name, as_array(name, data)) for name, data in given.items()}
     sizes = {name: data.shape[:2] for name, data in batch.items()}
     if len(set(sizes.values())) > 1:
         raise CompileError(f"the inputs differ in samples or steps: {sizes}")
     return batch
 
 
-def by_input(program: Program, events: Events) -> dict[str, npt.ArrayLike]:
-    """The events of each input; one array without fields serves them all."""
+def as_array(name: str, data: OfInput) -> Array:
+    """The events of the input ``name`` (samples, steps, *shape); CompileError if damaged."""
+    if isinstance(data, SparseEvents):
+        return check_sparse(data, name).to_dense()
+    return np.asarray(data)
+
+
+def by_input(program: Program, events: Events) -> dict[str, OfInput]:
+    """The events of each input; one array without fields, or sparse events, serve them all."""
     if isinstance(events, Mapping):
         return dict(events)
+    if isinstance(events, SparseEvents):
+        return dict.fromkeys(program.inputs, events)
     names = np.asarray(events).dtype.names
     if names is None:
         return dict.fromkeys(program.inputs, events)
