@@ -53,7 +53,7 @@ def test_a_data_set_that_cannot_be_loaded_is_replaced_and_that_is_said(
     def absent(*_: Any) -> Any:
         raise CompileError("scikit-learn is not installed", hint="pip install sast-compile[data]")
 
-    monkeypatch.setattr(samples, "load_dataset", absent)
+    monkeypatch.setattr(samples, "open_dataset", absent)
     found = samples_for(PROGRAM, contract(), "digits", 3)
     assert found.events.shape == (3, RANDOM_STEPS, 7)
     assert "scikit-learn is not installed" in found.origin

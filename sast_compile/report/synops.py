@@ -8,13 +8,15 @@ makes are kept apart from those of hidden spikes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sast_compile.ir.conv import geometry, synapses
+from sast_compile.ir.events import Events, OfInput, by_input
 from sast_compile.ir.ops import (
     Conv2d,
     Dense,
@@ -28,10 +30,12 @@ from sast_compile.ir.ops import (
 )
 from sast_compile.ir.pool import sum_pool
 from sast_compile.ir.program import Node, Program
+from sast_compile.ir.sparse import SparseEvents
 from sast_compile.ir.types import Array
 from sast_compile.trace import Trace
 
-Counts = npt.NDArray[np.int64]
+Counts: TypeAlias = npt.NDArray[np.int64]
+Activity: TypeAlias = Mapping[str, Counts]
 
 
 @dataclass(frozen=True)
@@ -43,20 +47,36 @@ class Operations:
     hidden: int
 
 
-def synops(program: Program, events: Array, trace: Trace) -> tuple[Operations, ...]:
+def synops(program: Program, events: Events, trace: Trace) -> tuple[Operations, ...]:
     """The operations of every projection of ``program``, in execution order.
 
     ``events`` (samples, steps, *input shape) is the run's input, ``trace`` the spikes of every
     layer. A spike of the last step counts like any other.
     """
+    return operations(program, activity(program, events, trace))
+
+
+def activity(program: Program, events: Events, trace: Trace) -> Activity:
+    """How often each element of every input and population sent a spike in a run.
+
+    Each is (*shape,); those of several runs add up.
+    """
+    found = {name: _active(data) for name, data in by_input(program, events).items()}
+    for name, op in program.neurons.items():
+        spikes = trace[name].spikes
+        found[name] = _summed(spikes if op.fire is not None else spikes != 0)
+    return found
+
+
+def operations(program: Program, active: Activity) -> tuple[Operations, ...]:
+    """The operations of every projection of ``program`` in a run of this activity."""
     found = []
     for node in program.nodes:
         if isinstance(node.op, (Dense, Conv2d, Terms)):
-            reach = fan_out(program, node)
-            source = node.inputs[0].node
+            reach, source = fan_out(program, node), node.inputs[0].node
             by_input, by_hidden = (
-                int(reach @ _counts(program, source, kind).ravel())
-                for kind in (_events(events), _spikes(trace))
+                int(reach @ _counts(program, source, active, kind).ravel())
+                for kind in (Input, Neuron)
             )
             found.append(Operations(node.name, by_input, by_hidden))
     return tuple(found)
@@ -75,45 +95,30 @@ def fan_out(program: Program, node: Node) -> Counts:
     return np.bincount(there, minlength=int(np.prod(shape))).astype(np.int64)
 
 
-Read = Callable[[Node], Counts | None]
-
-
-def _events(events: Array) -> Read:
-    def read(node: Node) -> Counts | None:
-        if not isinstance(node.op, Input):
-            return None
-        return _summed((events[node.name] if events.dtype.names else events) != 0)
-
-    return read
-
-
-def _spikes(trace: Trace) -> Read:
-    def read(node: Node) -> Counts | None:
-        if not isinstance(node.op, Neuron):
-            return None
-        spikes = trace[node.name].spikes
-        return _summed(spikes if node.op.fire is not None else spikes != 0)
-
-    return read
+def _active(data: OfInput) -> Counts:
+    if isinstance(data, SparseEvents):
+        return data.counts()
+    return _summed(np.asarray(data) != 0)
 
 
 def _summed(spikes: Array) -> Counts:
     return np.asarray(spikes.sum(axis=(0, 1), dtype=np.int64))
 
 
-def _counts(program: Program, name: str, read: Read) -> Counts:
-    """How often each element of ``name`` carried a spike that ``read`` counts, 0 for the others."""
+def _counts(
+    program: Program, name: str, active: Activity, kind: type[Input] | type[Neuron]
+) -> Counts:
+    """How often each element of ``name`` carried a spike that a ``kind`` sent."""
     node = program.by_name[name]
-    counted = read(node)
-    if counted is not None:
-        return counted
+    if isinstance(node.op, kind):
+        return active[name]
     match node.op:
         case Flatten():
-            return _counts(program, node.inputs[0].node, read).ravel()
+            return _counts(program, node.inputs[0].node, active, kind).ravel()
         case SumPool2d():  # a spike reaches each window that it lies in
-            below = _counts(program, node.inputs[0].node, read)
+            below = _counts(program, node.inputs[0].node, active, kind)
             return np.asarray(sum_pool(node.op, below[None])[0], dtype=np.int64)
         case Join():
-            return np.concatenate([_counts(program, e.node, read) for e in node.inputs])
+            return np.concatenate([_counts(program, e.node, active, kind) for e in node.inputs])
         case _:  # what else carries no spikes of this kind; a loop ends here
             return np.zeros(program.types[name].shape, np.int64)
