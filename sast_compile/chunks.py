@@ -13,10 +13,10 @@ from typing import TypeAlias
 
 from sast_compile.errors import CompileError
 from sast_compile.execute import slow_because
-from sast_compile.ir.neuron import State
 from sast_compile.ir.ops import Conv2d, lookup
+from sast_compile.ir.population import register
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import TensorType, int_holding, storage
+from sast_compile.ir.types import TensorType, storage
 from sast_compile.samples import Samples
 from sast_compile.trace import Record
 
@@ -109,19 +109,14 @@ def record_bytes(program: Program, record: Record) -> int:
     size = sum(_bytes(program.types[name]) for name in kept)
     if record == "states":
         for op in program.neurons.values():
-            size += math.prod(op.shape) * sum(_register(state) for _, state in op.named_states())
+            size += math.prod(op.shape) * sum(
+                register(state).itemsize for _, state in op.named_states()
+            )
     return size
 
 
 def _bytes(type_: TensorType) -> int:
     return type_.size * storage(type_.element).itemsize
-
-
-def _register(state: State) -> int:
-    """The bytes that a record keeps ``state`` in."""
-    clamp = state.clamp
-    narrow = clamp is not None and int_holding(clamp.low, clamp.high).bits <= 32
-    return 4 if narrow else 8
 
 
 def _wires(program: Program) -> int:

@@ -33,6 +33,14 @@ from sast_compile.ir.types import (
 )
 
 
+def register(state: State) -> np.dtype[np.generic]:
+    """The numpy type that a record keeps ``state`` in; a single wrap may leave it anywhere."""
+    if state.clamp is None:
+        return np.dtype(np.float64)
+    narrow = int_holding(state.clamp.low, state.clamp.high).bits <= 32
+    return np.dtype(np.int32 if narrow and state.clamp.rule != "wrap_once" else np.int64)
+
+
 class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
     """A population: inputs -> synaptic states -> voltage -> spikes (without ``fire``: v itself).
 

@@ -98,11 +98,21 @@ def fan_out(program: Program, node: Node) -> Counts:
 def _active(data: OfInput) -> Counts:
     if isinstance(data, SparseEvents):
         return data.counts()
-    return _summed(np.asarray(data) != 0)
+    array = np.asarray(data)
+    return _summed(array if array.dtype == np.uint8 and array.max(initial=0) <= 1 else array != 0)
 
 
 def _summed(spikes: Array) -> Counts:
-    return np.asarray(spikes.sum(axis=(0, 1), dtype=np.int64))
+    """The sum over samples and steps. Bytes are added as bytes, as many as cannot overflow."""
+    rows = spikes.reshape(-1, *spikes.shape[2:])
+    if rows.dtype not in (np.uint8, np.bool_):
+        return np.asarray(rows.sum(axis=0, dtype=np.int64))
+    small = rows.view(np.uint8)
+    many = 255 // max(1, int(small.max(initial=0)))
+    total = np.zeros(rows.shape[1:], np.int64)
+    for at in range(0, len(small), many):
+        total += small[at : at + many].sum(axis=0, dtype=np.uint8)
+    return total
 
 
 def _counts(

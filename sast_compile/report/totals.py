@@ -21,6 +21,8 @@ from sast_compile.report.synops import Activity, Operations, activity, operation
 from sast_compile.samples import Samples
 from sast_compile.trace import Trace
 
+ENOUGH = 2**27  # bytes of a chunk: larger ones spend their time on fresh pages of memory
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -74,7 +76,8 @@ def totals(
     Raises CompileError if that is too little for one sample, or the events do not fit.
     """
     allowed = bytes_of(MAX_MEMORY) if most is None else most
-    size = chunk_size(samples, sample_bytes(program, samples, "spikes"), allowed)
+    each = sample_bytes(program, samples, "spikes")
+    size = min(chunk_size(samples, each, allowed), max(1, ENOUGH // each))
     run, sums = runner(program, "spikes", threads), _Sums(program)
     for begin, end in chunks(samples, size):
         sums.add_run(run, samples.cut(begin, end))

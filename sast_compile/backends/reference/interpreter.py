@@ -17,7 +17,6 @@ from sast_compile.backends.reference.equations import Values, neuron_step, numbe
 from sast_compile.errors import CompileError
 from sast_compile.ir.conv import convolve
 from sast_compile.ir.events import Events, input_batch
-from sast_compile.ir.neuron import State
 from sast_compile.ir.ops import (
     Add,
     Conv2d,
@@ -31,8 +30,9 @@ from sast_compile.ir.ops import (
     Terms,
 )
 from sast_compile.ir.pool import sum_pool
+from sast_compile.ir.population import register
 from sast_compile.ir.program import Edge, Node, Program
-from sast_compile.ir.types import Float, TensorType, int_holding, scale_column, storage
+from sast_compile.ir.types import Float, TensorType, scale_column, storage
 from sast_compile.trace import Layer, Record, Tally, Trace
 
 
@@ -129,14 +129,6 @@ class _Machine:
         return {state: np.zeros((self.samples, *op.shape), kind) for state in names}
 
 
-def _register(state: State) -> type[np.generic]:
-    """What a record keeps ``state`` in; a single wrap may leave it anywhere."""
-    if state.clamp is None:
-        return np.float64
-    narrow = int_holding(state.clamp.low, state.clamp.high).bits <= 32
-    return np.int32 if narrow and state.clamp.rule != "wrap_once" else np.int64
-
-
 def _zeros(type_: TensorType, samples: int) -> Values:
     kind = np.float64 if isinstance(type_.element, Float) else np.int64
     return np.zeros((samples, *type_.shape), kind)
@@ -155,7 +147,7 @@ class _Log:
         if states and name in program.neurons:
             op = program.neurons[name]
             self.states = {
-                name: np.zeros(shape, _register(state)) for name, state in op.named_states()
+                name: np.zeros(shape, register(state)) for name, state in op.named_states()
             }
 
     def keep(self, machine: _Machine) -> None:
