@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,16 +24,7 @@ from sast_compile.ir.sparse import SparseEvents, check_sparse
 from sast_compile.ir.types import Array
 
 Cut: TypeAlias = Callable[[int, int], SparseEvents | Array]
-DAMAGED = (
-    ValueError,
-    OSError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    MemoryError,
-    BadZipFile,
-    zlib.error,
-)
+DAMAGED = (ValueError, EOFError, KeyError, RuntimeError, MemoryError, BadZipFile, zlib.error)
 SPARSE = ("first", "index", "shape")  # the arrays of a .npz of sparse events
 ZIP = b"PK"
 
@@ -73,17 +65,12 @@ def open_events(path: str, key: str | None = None) -> Stored:
     A .npz of the arrays ``first``, ``index`` and ``shape`` = (samples, steps, *input shape) is
     `SparseEvents`. Nothing but headers is read before the first cut.
     """
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(2)
-            file.seek(0)
-            if not start:
-                raise BadFile("is empty", where=path)
-            return _npz(path, key) if start == ZIP else _npy(path, file)
-    except FileNotFoundError:
-        raise BadFile("there is no such file", where=path) from None
-    except DAMAGED as error:
-        raise _foreign(path, error) from None
+    with _refusals(path), Path(path).open("rb") as file:
+        start = file.read(2)
+        file.seek(0)
+        if not start:
+            raise BadFile("is empty", where=path)
+        return _npz(path, key) if start == ZIP else _npy(path, file)
 
 
 def _npy(path: str, file: IO[bytes]) -> Stored:
@@ -96,7 +83,7 @@ def _npy(path: str, file: IO[bytes]) -> Stored:
     items = math.prod(shape[1:])
 
     def cut(begin: int, end: int) -> Array:
-        with Path(path).open("rb") as data:
+        with _refusals(path), Path(path).open("rb") as data:
             data.seek(start + begin * items * dtype.itemsize)
             found = np.fromfile(data, dtype, (end - begin) * items)
         if found.size != (end - begin) * items:
@@ -118,7 +105,11 @@ def _npz(path: str, key: str | None) -> Stored:
 
 
 def _sparse(path: str, size: int) -> Stored:
-    samples, steps, *shape = (int(n) for n in np.atleast_1d(_loaded(path, "shape")).tolist())
+    stated = _loaded(path, "shape")
+    numbers = stated.ndim == 1 and stated.dtype.kind in "iu" and len(stated) >= 2
+    if not numbers or (stated < 0).any():
+        raise BadFile("its shape is not (samples, steps, *input shape)", where=path)
+    samples, steps, *shape = stated.tolist()
 
     @cache
     def read() -> SparseEvents:
@@ -152,20 +143,27 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.generic
 
 def _loaded(path: str, name: str | None) -> Array:
     """The array in a .npy, or the one called ``name`` in a .npz."""
-    try:
+    with _refusals(path):
         data = np.load(path, allow_pickle=False)
         if name is None:
             return np.asarray(data)
         with data:
             return np.asarray(data[name])
+
+
+@contextmanager
+def _refusals(path: str) -> Iterator[None]:
+    """What goes wrong with the file at ``path`` becomes a BadFile."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise BadFile("there is no such file", where=path) from None
+    except OSError as error:
+        raise BadFile(f"cannot be read: {error.strerror or error}", where=path) from None
     except DAMAGED as error:
-        raise _foreign(path, error) from None
-
-
-def _foreign(path: str, error: Exception) -> BadFile:
-    # numpy's own words recommend unpickling, which could run what the file says
-    why = "damaged, foreign, or of Python objects" if "pickle" in str(error) else error
-    return BadFile(f"is no .npy of numbers: {why}", where=path)
+        # numpy's own words recommend unpickling, which could run what the file says
+        why = "damaged, foreign, or of Python objects" if "pickle" in str(error) else error
+        raise BadFile(f"is no .npy of numbers: {why}", where=path) from None
 
 
 def _member(names: list[str], key: str | None, path: str) -> str:
