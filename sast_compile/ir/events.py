@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sast_compile.errors import CompileError
 from sast_compile.ir.program import Program
 from sast_compile.ir.sparse import SparseEvents, check_sparse
-from sast_compile.ir.types import Array, Float
+from sast_compile.ir.types import Array, Float, Int
 
 OfInput: TypeAlias = npt.ArrayLike | SparseEvents
 Events: TypeAlias = OfInput | Mapping[str, OfInput]
@@ -36,15 +36,27 @@ def _wide(program: Program, name: str, data: Array) -> Array:
 
 
 def checked(program: Program, events: Events) -> dict[str, Array]:
+    """The events by input name as arrays, if shape, range and kind of number fit."""
+    return {name: as_array(name, data) for name, data in as_given(program, events).items()}
+
+
+def as_given(program: Program, events: Events) -> dict[str, Array | SparseEvents]:
     """The events by input name as they were given, if shape, range and kind of number fit."""
     given = by_input(program, events)
     if set(given) != set(program.inputs):
         raise CompileError(f"events for {sorted(given)}, but the inputs are {program.inputs}")
-    batch = {name: _checked(program, name, as_array(name, data)) for name, data in given.items()}
-    sizes = {name: data.shape[:2] for name, data in batch.items()}
+    batch = {name: _fitting(program, name, data) for name, data in given.items()}
+    sizes = {name: samples_and_steps(data) for name, data in batch.items()}
     if len(set(sizes.values())) > 1:
         raise CompileError(f"the inputs differ in samples or steps: {sizes}")
     return batch
+
+
+def samples_and_steps(data: Array | SparseEvents) -> tuple[int, int]:
+    """How many samples there are, and how many steps each has."""
+    if isinstance(data, SparseEvents):
+        return data.samples, data.steps
+    return data.shape[0], data.shape[1]
 
 
 def as_array(name: str, data: OfInput) -> Array:
@@ -93,6 +105,16 @@ def together(events: Mapping[str, Array]) -> Array:
     for name, data in events.items():
         joined[name] = data
     return joined
+
+
+def _fitting(program: Program, name: str, data: OfInput) -> Array | SparseEvents:
+    if not isinstance(data, SparseEvents):
+        return _checked(program, name, np.asarray(data))
+    check_shape(program, name, (data.samples, data.steps, *data.shape))
+    element = program.types[name].element
+    if isinstance(element, Int) and element.high < 1 and len(data.index):
+        raise CompileError(f"events 0..1 are not integers of {element}", where=name)
+    return check_sparse(data, name)
 
 
 def check_shape(program: Program, name: str, shape: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from sast_compile.errors import CompileError
 from sast_compile.ir.types import Array
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # equal to itself only, so it can be in a set
 class SparseEvents:
     """The spikes of one input: row ``sample * steps + step`` is index[first[row]:first[row + 1]].
 
@@ -120,8 +121,24 @@ def one_after_another(parts: Sequence[SparseEvents]) -> SparseEvents:
     )
 
 
+_sound: WeakSet[SparseEvents] = WeakSet()  # what has been checked
+
+
 def check_sparse(events: SparseEvents, name: str) -> SparseEvents:
-    """``events`` if they are what `SparseEvents` promises; CompileError naming the input if not."""
+    """``events`` if they are what `SparseEvents` promises; CompileError naming the input if not.
+
+    Their arrays can be read only from then on, so what was found once holds.
+    """
+    if events in _sound:
+        return events
+    _check(events, name)
+    for array in (events.first, events.index):
+        array.flags.writeable = False
+    _sound.add(events)
+    return events
+
+
+def _check(events: SparseEvents, name: str) -> None:
     first, index, rows = events.first, events.index, events.samples * events.steps
     found = [f"{array.dtype}, {array.ndim}-d" for array in (first, index)]
     if found != ["int64, 1-d", "int32, 1-d"]:
@@ -151,7 +168,6 @@ def check_sparse(events: SparseEvents, name: str) -> SparseEvents:
             where=name,
             hint="sparse.from_spikes sorts events, and counts several of one as 1",
         )
-    return events
 
 
 def _starts(row: Array, rows: int) -> npt.NDArray[np.int64]:

@@ -16,7 +16,7 @@ pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite
 
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator, missing, run
-from sast_compile.backends.emulator.native import Processor
+from sast_compile.backends.emulator.processor import Processor
 from sast_compile.errors import Unsupported
 from sast_compile.ir.conv import Conv2d
 from sast_compile.ir.loihi import loihi_neuron
@@ -27,7 +27,7 @@ from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
 from sast_compile.trace import Trace
 
-OTHERS = [Processor("haswell"), Processor("x86-64")]  # no AVX-512; no AVX at all
+OTHERS = [Processor("haswell", vector=256), Processor("x86-64")]  # no AVX-512; no AVX at all
 
 
 def assert_same(found: Trace, wanted: Trace) -> None:

@@ -9,94 +9,114 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.ir.events import Events, checked
+from sast_compile.backends.emulator.function import Emitted, Wanted, emit
+from sast_compile.backends.emulator.given import Form
+from sast_compile.backends.emulator.layout import Buffer
+from sast_compile.backends.emulator.native import compiled
+from sast_compile.backends.emulator.neurons import COUNTS
+from sast_compile.backends.emulator.processor import Processor, host
+from sast_compile.backends.emulator.records import Record as _Record
+from sast_compile.ir.events import Events, as_given, samples_and_steps
 from sast_compile.ir.neuron import State
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import int_holding, storage
+from sast_compile.ir.sparse import SparseEvents
+from sast_compile.ir.types import Int, int_holding, storage
 from sast_compile.trace import Layer, Record, Tally, Trace
 
 Array = npt.NDArray[Any]
-INTEGERS = {8: np.uint8, 32: np.int32, 64: np.int64}
+INTEGERS = {8: np.uint8, 16: np.int16, 32: np.int32, 64: np.int64}
 PORTIONS = 4  # for each thread: so that none waits long for the last
+BLOCK = 16  # samples that go through a stage together
+TOGETHER = 1 << 20  # bytes of their arenas
+LINE = 64
 
 
 class Emulator:
-    """``program``, compiled to record what ``record`` says; it can be run many times."""
+    """``program``, compiled to record what ``record`` says; it can be run many times.
+
+    ``processor``: what the code is made for, by default this machine's. ``checked`` code asks
+    before every access to memory whether it is its own, and is slow.
+    """
 
     def __init__(
         self,
         program: Program,
         record: Record = "spikes",
         threads: int | None = None,
-        processor: object = None,
+        processor: Processor | None = None,
+        checked: bool = False,
     ) -> None:
-        from sast_compile.backends.emulator.function import emit
-        from sast_compile.backends.emulator.native import Processor, compiled, host
-
-        self.program, self.states = program, record == "states"
+        self.program, self.states, self.checked = program, record == "states", checked
         self.threads = threads or len(os.sched_getaffinity(0))
         names = program.outputs if record == "outputs" else (*program.neurons, *program.outputs)
         self.recorded = tuple(dict.fromkeys(names))
-        self.emitted = emit(program, self.recorded, self.states)
-        chosen = processor if isinstance(processor, Processor) else host()
-        self.function = compiled(self.emitted.text, chosen)
+        self.processor = processor or host()
+        self._made: dict[tuple[Form, ...], _Made] = {}
 
     def run(self, events: Events) -> Trace:
         """The trace of ``events``; the same, value for value, as the interpreter's."""
-        batch = checked(self.program, events)
-        samples, steps = next(iter(batch.values())).shape[:2]
-        given = [self._given(batch[b.node], b.bits, b.order) for b in self.emitted.inputs]
+        batch = as_given(self.program, events)
+        forms = {name: self._form(name, data) for name, data in batch.items()}
+        made = self.made(forms)
+        samples, steps = samples_and_steps(next(iter(batch.values())))
+        given = [
+            array
+            for buffer in made.emitted.inputs
+            for array in _given(batch[buffer.node], buffer, forms[buffer.node])
+        ]
         kept = [
-            np.zeros((samples, steps, r.buffer.size), INTEGERS[r.bits])
-            for r in self.emitted.records
+            np.zeros((samples, steps, record.width), INTEGERS[record.bits])
+            for record in made.emitted.records
         ]
         counts = {
             name: np.zeros((samples, len(what)), np.int64)
-            for name, what in self.emitted.tallies.items()
+            for name, what in made.emitted.tallies.items()
         }
-        arrays = [*given, *kept, *counts.values(), *self.emitted.arrays]
-        table = np.array([a.ctypes.data for a in arrays], np.uint64)
-        self._on_threads(table, samples, steps)
-        return self._trace(kept, counts)
+        table = _table([*given, *kept, *counts.values(), *made.emitted.constants])
+        self._on_threads(made, table, samples, steps)
+        return self._trace(made.emitted.records, kept, counts)
 
-    def _given(self, data: Array, bits: int, order: Array) -> Array:
-        """Events as they are read: in the type and order of their buffer."""
-        narrow = data.astype(INTEGERS[bits], copy=False)
-        if np.array_equal(order, np.arange(len(order))):
-            return np.ascontiguousarray(narrow)
-        return np.ascontiguousarray(np.moveaxis(narrow, 2, -1))  # channels last
+    def made(self, forms: Mapping[str, Form]) -> _Made:
+        """The code for inputs in these ``forms``."""
+        key = tuple(forms[name] for name in self.program.inputs)
+        if key not in self._made:
+            wanted = Wanted(self.recorded, self.states, forms, self.checked)
+            emitted = emit(self.program, wanted, self.processor)
+            self._made[key] = _Made(emitted, compiled(emitted.text, self.processor))
+        return self._made[key]
 
-    def _on_threads(self, table: Array, samples: int, steps: int) -> None:
+    def _form(self, name: str, data: Array | SparseEvents) -> Form:
+        """A list is taken as it is where each of its events is a spike."""
+        element = self.program.types[name].element
+        spikes = isinstance(element, Int) and element.bits == 1 and not element.signed
+        return "sparse" if spikes and isinstance(data, SparseEvents) else "dense"
+
+    def _on_threads(self, made: _Made, table: Array, samples: int, steps: int) -> None:
         workers = min(self.threads, samples)
-        parts = np.array_split(np.arange(samples), min(samples, workers * PORTIONS))
-        spans = [(int(part[0]), int(part[-1]) + 1) for part in parts]
         if workers == 1:
-            self._span(table, (0, samples), steps)
+            made.span(table, (0, samples), steps)
             return
+        parts = np.array_split(np.arange(samples), min(samples, workers * PORTIONS))
         with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(self._span, table, span, steps) for span in spans]:
+            spans = [(int(part[0]), int(part[-1]) + 1) for part in parts]
+            for done in [pool.submit(made.span, table, span, steps) for span in spans]:
                 done.result()
-
-    def _span(self, table: Array, span: tuple[int, int], steps: int) -> None:
-        words = -(-self.emitted.memory // 8)
-        memory = np.zeros(words + 8, np.uint64)
-        aligned = -(-memory.ctypes.data // 64) * 64
-        pointer = ctypes.c_void_p
-        self.function(pointer(table.ctypes.data), *span, steps, pointer(aligned), words)
 
     # ---- what was recorded, as the interpreter records it
 
-    def _trace(self, kept: list[Array], counts: dict[str, Array]) -> Trace:
+    def _trace(self, records: list[_Record], kept: list[Array], counts: dict[str, Array]) -> Trace:
         values: dict[str, Array] = {}
         states: dict[str, dict[str, Array]] = {name: {} for name in self.recorded}
-        for record, data in zip(self.emitted.records, kept, strict=True):
-            plain = _plain(data, record.buffer.order)
+        for record, data in zip(records, kept, strict=True):
+            plain = _plain(data[:, :, : record.buffer.size], record.buffer.order)
             if record.state is None:
                 type_ = self.program.types[record.node]
                 shaped = plain.reshape(*data.shape[:2], *type_.shape)
@@ -115,9 +135,46 @@ class Emulator:
     def _tally(self, name: str, counts: Array | None) -> Tally | None:
         if counts is None:
             return None
-        total = dict(zip(self.emitted.tallies[name], counts.sum(axis=0).tolist(), strict=True))
-        clamped = {s: total[s] for s, _ in self.program.neurons[name].named_states()}
+        states = [state for state, _ in self.program.neurons[name].named_states()]
+        total = dict(zip([*COUNTS, *states], counts.sum(axis=0).tolist(), strict=True))
+        clamped = {state: total[state] for state in states}
         return Tally(total["spikes"], total["ties"], total["negatives"], clamped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    emitted: Emitted
+    function: Callable[..., int]
+
+    def span(self, table: Array, span: tuple[int, int], steps: int) -> None:
+        """Computes the samples of ``span`` in memory of its own."""
+        words = self.emitted.words
+        block = max(1, min(BLOCK, TOGETHER // (8 * words), span[1] - span[0]))
+        memory = np.zeros(block * words + self.emitted.scratch // 8 + LINE, np.uint64)
+        aligned = -(-memory.ctypes.data // LINE) * LINE
+        pointer = ctypes.c_void_p
+        failed = self.function(
+            pointer(table.ctypes.data), *span, steps, pointer(aligned), words, block
+        )
+        if failed:
+            raise AssertionError(f"an access left {self.emitted.checks[failed - 1]}")
+
+
+def _given(data: Array | SparseEvents, buffer: Buffer, form: Form) -> list[Array]:
+    """Events as they are read: the two arrays of a list, or all in the order of their buffer."""
+    if isinstance(data, SparseEvents):
+        if form == "sparse":
+            return [data.first, data.index]
+        data = data.to_dense()
+    narrow = data.astype(INTEGERS[max(buffer.bits, 8)], copy=False)
+    if np.array_equal(buffer.order, np.arange(buffer.size)):
+        return [np.ascontiguousarray(narrow)]
+    return [np.ascontiguousarray(np.moveaxis(narrow, 2, -1))]  # channels last
+
+
+def _table(arrays: list[Array]) -> Array:
+    """Address and bytes of every array."""
+    return np.array([(a.ctypes.data, a.nbytes) for a in arrays], np.uint64)
 
 
 def _plain(data: Array, order: Array) -> Array:

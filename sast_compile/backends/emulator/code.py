@@ -2,12 +2,14 @@
 equations.
 
 A loop may carry values from turn to turn (``fold``); its body is a Python function that emits the
-instructions of one turn.
+instructions of one turn. Checked code asks before every access whether it lies inside the memory
+that its place names, and returns the number of the first that does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from llvmlite import ir
@@ -16,16 +18,30 @@ Value: TypeAlias = Any  # llvmlite has no types
 Type: TypeAlias = Any
 
 BIT, I8, I16, I32, I64 = (ir.IntType(n) for n in (1, 8, 16, 32, 64))
-F64 = ir.DoubleType()
+F32 = ir.FloatType()
 POINTER = ir.PointerType()
 INTEGERS = {8: I8, 16: I16, 32: I32, 64: I64}
 
 
-class Code:
-    """Instructions at the end of one function; every value is llvmlite's."""
+@dataclass(frozen=True)
+class Place:
+    """An address, and the ends of what may be touched through it (integers, in checked code)."""
 
-    def __init__(self, module: ir.Module, function: ir.Function) -> None:
-        self.module, self.function = module, function
+    name: str
+    address: Value
+    begin: Value = None
+    end: Value = None
+
+
+class Code:
+    """Instructions at the end of one function; every value is llvmlite's.
+
+    ``checks``: of checked code, the names of the places whose accesses are checked, in order.
+    """
+
+    def __init__(self, module: ir.Module, function: ir.Function, checked: bool = False) -> None:
+        self.module, self.function, self.checked = module, function, checked
+        self.checks: list[str] = []
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
 
     # ---- numbers
@@ -78,29 +94,61 @@ class Code:
 
     # ---- memory
 
-    def at(self, pointer: Value, index: Value, type_: Type) -> Value:
-        """The address of element ``index`` of an array of ``type_``."""
-        return self.builder.gep(pointer, [index], source_etype=type_)
+    def zero(self, address: Value, size: Value) -> None:
+        """``size`` bytes of zeros."""
+        zero, plain = self.of(I8, 0), self.of(BIT, 0)
+        self.call("llvm.memset.p0.i64", ir.VoidType(), address, zero, size, plain)
 
-    def load(self, pointer: Value, index: Value, type_: Type) -> Value:
-        loaded = self.builder.load(self.at(pointer, index, type_), typ=type_)
-        loaded.align = _bytes(type_)
-        return loaded
+    def region(self, name: str, address: Value, size: Value) -> Place:
+        """The place of ``size`` bytes from ``address`` on."""
+        if not self.checked:
+            return Place(name, address)
+        begin = self.builder.ptrtoint(address, I64)
+        return Place(name, address, begin, self.builder.add(begin, size))
 
-    def store(self, value: Value, pointer: Value, index: Value) -> None:
-        stored = self.builder.store(value, self.at(pointer, index, value.type))
-        stored.align = _bytes(value.type)
+    def at(self, place: Place, index: Value, type_: Type) -> Place:
+        """Element ``index`` of an array of ``type_``."""
+        address = self.builder.gep(place.address, [index], source_etype=type_)
+        return replace(place, address=address)
 
-    def lanes(self, pointer: Value, index: Value, element: Type, count: int) -> Value:
+    def load(self, place: Place, index: Value, type_: Type) -> Value:
+        """Element ``index`` of an array of ``type_``, a number, an address or a vector."""
+        return self._loaded(self.at(place, index, type_), type_)
+
+    def store(self, value: Value, place: Place, index: Value) -> None:
+        self._stored(value, self.at(place, index, value.type))
+
+    def lanes(self, place: Place, index: Value, element: Type, count: int) -> Value:
         """``count`` elements from ``index`` on, as a vector."""
-        type_ = ir.VectorType(element, count)
-        loaded = self.builder.load(self.at(pointer, index, element), typ=type_)
-        loaded.align = _bytes(element)
+        return self._loaded(self.at(place, index, element), ir.VectorType(element, count))
+
+    def put_lanes(self, value: Value, place: Place, index: Value) -> None:
+        self._stored(value, self.at(place, index, value.type.element))
+
+    def _loaded(self, place: Place, type_: Type) -> Value:
+        self._inside(place, type_)
+        loaded = self.builder.load(place.address, typ=type_)
+        loaded.align = _alignment(type_)
         return loaded
 
-    def put_lanes(self, value: Value, pointer: Value, index: Value) -> None:
-        stored = self.builder.store(value, self.at(pointer, index, value.type.element))
-        stored.align = _bytes(value.type.element)
+    def _stored(self, value: Value, place: Place) -> None:
+        self._inside(place, value.type)
+        self.builder.store(value, place.address).align = _alignment(value.type)
+
+    def _inside(self, place: Place, type_: Type) -> None:
+        """Checked code returns here if an access of ``type_`` leaves its place."""
+        if not self.checked:
+            return
+        builder = self.builder
+        self.checks.append(place.name)
+        address = builder.ptrtoint(place.address, I64)
+        after = builder.add(address, self.i64(bytes_of(type_)))
+        outside = builder.or_(
+            builder.icmp_unsigned("<", address, place.begin),
+            builder.icmp_unsigned(">", after, place.end),
+        )
+        with builder.if_then(outside, likely=False):
+            builder.ret(self.i64(len(self.checks)))
 
     # ---- control
 
@@ -109,7 +157,7 @@ class Code:
         count: Value | int,
         body: Callable[[Value], None],
         start: Value | int = 0,
-        step: int = 1,
+        step: Value | int = 1,
     ) -> None:
         """``body(i)`` for i = start, start + step .. below ``count``."""
 
@@ -125,12 +173,13 @@ class Code:
         first: Sequence[Value],
         body: Callable[[Value, list[Value]], Sequence[Value]],
         start: Value | int = 0,
-        step: int = 1,
+        step: Value | int = 1,
     ) -> list[Value]:
         """The values that ``body(i, values)`` hands from turn to turn, after the last one."""
         builder = self.builder
         end = self.i64(count) if isinstance(count, int) else count
         begin = self.i64(start) if isinstance(start, int) else start
+        more = self.i64(step) if isinstance(step, int) else step
         before = builder.block
         head, turn, after = (self.function.append_basic_block(n) for n in ("head", "turn", "after"))
         builder.branch(head)
@@ -140,7 +189,7 @@ class Code:
         builder.cbranch(builder.icmp_signed("<", index, end), turn, after)
         builder.position_at_end(turn)
         values = body(index, list(carried))
-        following = builder.add(index, self.i64(step))
+        following = builder.add(index, more)
         latch = builder.block
         builder.branch(head)
         for phi, initial, value in zip([index, *carried], [begin, *first], [following, *values],
@@ -156,10 +205,17 @@ class Code:
             body()
 
 
+def bytes_of(type_: Type) -> int:
+    """The bytes that a number, an address or a vector takes in memory."""
+    count = type_.count if isinstance(type_, ir.VectorType) else 1
+    return count * _alignment(type_)
+
+
 def _width(type_: Type) -> int:
     element = type_.element if isinstance(type_, ir.VectorType) else type_
     return int(element.width)
 
 
-def _bytes(type_: Type) -> int:
-    return 8 if type_ in (F64, POINTER) else max(_width(type_) // 8, 1)
+def _alignment(type_: Type) -> int:
+    element = type_.element if isinstance(type_, ir.VectorType) else type_
+    return 8 if element == POINTER else max(_width(element) // 8, 1)

@@ -2,14 +2,18 @@
 
 A tensor (C, Y, X) lies as (Y, X, C), for then the channels of one pixel, which share a kernel, are
 neighbours; all others lie in C order. `Buffer.order` says which element of the C order stands
-where. A value that is read later has a slot for each step until then; slots that are not written
-yet hold zeros, which is what a wire carries before the first step. A flatten has no buffer: who
-reads it reads its source.
+where. Spikes take a bit each, all else 16, 32 or 64.
+
+A value has a slot for each step until it is read the last time: the steps of its delay, and those
+that its stage is computed ahead of the reader's. Slots that are not written yet hold zeros, which
+is what a wire carries before the first step. A flatten has no buffer: who reads it reads its
+source.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,6 +26,7 @@ from sast_compile.ir.types import Int
 Order = npt.NDArray[np.int64]
 LINE = 64  # bytes: a cache line, and the widest vector
 LANES = 32  # elements that a row of weights is padded to: so no vector reads past a buffer
+BITS = 512  # that a slot of spikes is padded to
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +45,18 @@ class Buffer:
 
     @property
     def stride(self) -> int:
-        """Elements from slot to slot, a multiple of `LANES`."""
+        """Elements from slot to slot."""
+        if self.bits == 1:
+            return -(-self.size // BITS) * BITS
         return padded(self.size) + LANES  # the last vector may reach that far
+
+    @property
+    def slot_bytes(self) -> int:
+        return self.stride * self.bits // 8
+
+    @property
+    def bytes(self) -> int:
+        return self.slot_bytes * self.slots
 
 
 @dataclass
@@ -63,11 +78,14 @@ def padded(size: int) -> int:
     return -(-size // LANES) * LANES
 
 
-def storage_bits(element: Int) -> int:
-    """The bits that a value is kept in: spikes in a byte, everything else in 32 or 64."""
-    if not element.signed and element.bits == 1:
-        return 8
-    return 32 if element.bits <= 31 + element.signed else 64
+def bits_of(program: Program, node: Node) -> int:
+    """The bits that an element of the node's value is kept in: one for a spike."""
+    element = element_of(program, node)
+    if isinstance(node.op, Input | Neuron) and element.bits == 1 and not element.signed:
+        return 1
+    # before a shift to the right, which leaves fewer bits than the sum had
+    more = max(-getattr(node.op, "exponent", 0), 0)
+    return next((b for b in (16, 32) if element.bits + more < b + element.signed), 64)
 
 
 def source_of(program: Program, edge: Edge) -> Edge:
@@ -88,22 +106,15 @@ def wires(program: Program) -> dict[str, tuple[Edge, ...]]:
     }
 
 
-def lay_out(program: Program) -> Arena:
-    """The buffers of every node but the flattens."""
+def lay_out(program: Program, slots: Mapping[str, int]) -> Arena:
+    """The buffers of every node that ``slots`` names, with so many slots."""
     arena, reads = Arena(), wires(program)
-    delays = dict.fromkeys(reads, 0)
-    for edges in reads.values():
-        for edge in edges:
-            delays[edge.node] = max(delays[edge.node], edge.delay)
-    for output in program.outputs:
-        late = source_of(program, Edge(output))
-        delays[late.node] = max(delays[late.node], late.delay)
-    for name in reads:
+    for name, count in slots.items():
         node = program.by_name[name]
         order = _order(program, node, reads[name], arena)
-        bits, slots = storage_bits(_widest(program, node)), delays[name] + 1
-        offset = arena.take((padded(len(order)) + LANES) * bits // 8 * slots)
-        arena.values[name] = Buffer(name, offset, bits, slots, order)
+        buffer = Buffer(name, arena.size, bits_of(program, node), count, order)
+        arena.take(buffer.bytes)
+        arena.values[name] = buffer
     return arena
 
 
@@ -114,12 +125,6 @@ def element_of(program: Program, node: Node) -> Int:
     element = op.spikes().element if fires else program.types[node.name].element  # type: ignore[union-attr]
     assert isinstance(element, Int)
     return element
-
-
-def _widest(program: Program, node: Node) -> Int:
-    """The same before a shift to the right, which leaves fewer bits than the sum had."""
-    element, exponent = element_of(program, node), getattr(node.op, "exponent", 0)
-    return Int(min(element.bits + max(-exponent, 0), 63), element.signed)
 
 
 def channels_last(shape: tuple[int, ...]) -> Order:

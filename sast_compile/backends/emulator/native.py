@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,27 +16,15 @@ from typing import Any
 import llvmlite
 from llvmlite import binding
 
+from sast_compile.backends.emulator.processor import Processor
 from sast_compile.errors import CompileError
 from sast_compile.files import cache_folder, write_whole
 
 KEPT = 200  # object files
+LEVEL = 1  # of optimisation: 3 takes twice as long and gains nothing here
 
 
-@dataclass(frozen=True)
-class Processor:
-    """LLVM's name of a processor, and its features ("" for what the name says)."""
-
-    name: str
-    features: str = ""
-
-
-def host() -> Processor:
-    """This machine's processor."""
-    _initialized()
-    return Processor(binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten())
-
-
-def compiled(text: str, processor: Processor) -> Callable[..., None]:
+def compiled(text: str, processor: Processor) -> Callable[..., int]:
     """The function ``run`` of the module ``text``; it may be called from several threads."""
     _initialized()
     machine, kept = _machine(processor), _Kept(text, processor)
@@ -49,7 +36,7 @@ def compiled(text: str, processor: Processor) -> Callable[..., None]:
     engine.finalize_object()
     address = engine.get_function_address("run")
     pointer, number = ctypes.c_void_p, ctypes.c_int64
-    kind = ctypes.CFUNCTYPE(None, pointer, number, number, number, pointer, number)
+    kind = ctypes.CFUNCTYPE(number, pointer, number, number, number, pointer, number, number)
     function: Any = kind(address)
     function.engine = engine  # lives as long as the function
     return function  # type: ignore[no-any-return]
@@ -92,13 +79,14 @@ def _initialized() -> None:
 
 
 def _machine(processor: Processor) -> Any:
-    target = binding.Target.from_default_triple()
+    triple = processor.triple or binding.get_default_triple()
+    target = binding.Target.from_triple(triple)
     return target.create_target_machine(cpu=processor.name, features=processor.features, opt=3)
 
 
 def _optimized(module: Any, machine: Any) -> None:
-    options = binding.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = True
-    options.loop_unrolling = True
+    """What is emitted is vectors already: to look for more of them would only take time."""
+    options = binding.create_pipeline_tuning_options(speed_level=LEVEL)
+    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
     builder = binding.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)

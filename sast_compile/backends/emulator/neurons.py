@@ -1,12 +1,8 @@
-"""One step of a population: the equations of `ir/neuron.py`, neuron by neuron.
+"""One step of a population: the equations of `ir/neuron.py`, a vector of neurons at a time.
 
 All integers of a population are computed in 32 bits where nothing can need more, else in 64. A
-decay's product is exact in float64 where it stays below 2^53, and that is how it is computed: the
-product with ``2^-bits`` is then exact too, and rounding it is the decay's own rounding. A clamp is
-left out where the ranges of the program show that it never acts.
-
-The same equations are emitted twice: for `WIDE` neurons at a time, as vectors, and for those that
-are left one by one.
+clamp is left out where the ranges of the program show that it never acts. The last vector may have
+lanes without a neuron: they are computed as well, but neither spike nor count.
 """
 
 from __future__ import annotations
@@ -17,16 +13,26 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import F64, I8, I32, I64, INTEGERS, Type, Value
+from sast_compile.backends.emulator.code import BIT, I64, INTEGERS, Place, Value
+from sast_compile.backends.emulator.decays import constant_share, multiplied, shifted_away
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.widths import width_of
+from sast_compile.backends.emulator.values import Values
 from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, lookup
 from sast_compile.ir.program import Edge, Node
 
-EXACT_BITS = 52  # of a product in float64
 COUNTS = ("spikes", "ties", "negatives")
 WIDE = {32: 16, 64: 8}  # neurons in a vector of 512 bits, by the bits of their numbers
+
+
+def vectors(size: int, bits: int) -> int:
+    """The neurons that ``size`` are computed as, whole vectors of them."""
+    return -(-size // WIDE[bits]) * WIDE[bits]
+
+
+def state_bytes(size: int, bits: int) -> int:
+    """What the states of ``size`` neurons take, for readers of as many lanes as any has."""
+    return vectors(size, 32) * bits // 8
 
 
 @dataclass(frozen=True)
@@ -35,48 +41,35 @@ class Places:
 
     states: dict[str, int]
     fired: int
+    bits: int  # of a state
     idle: frozenset[str]  # the states whose clamp never acts
-    counts: Value | None = None  # the address of this sample's tally, if one is kept
+    counts: Place | None = None  # this sample's tally, if one is kept
     inside: Value | None = None  # whether this step is a column of the sample
 
 
-def neuron(frame: Frame, node: Node, edges: tuple[Edge, ...], places: Places) -> None:
-    """Every neuron of the population, one step on; what it sends lies in its buffer."""
-    op = node.op
-    assert isinstance(op, Neuron)
-    _Population(frame, node, op, edges, places).step()
+class Population:
+    """Emits one step of the neurons of ``node``; what they send lies in its buffer."""
 
-
-class _Population:
-    def __init__(
-        self, frame: Frame, node: Node, op: Neuron, edges: tuple[Edge, ...], places: Places
-    ) -> None:
-        self.frame, self.code, self.op, self.places = frame, frame.code, op, places
-        self.builder = frame.code.builder
-        self.bits = width_of(op, frame, edges)
-        self.element = self.kind = INTEGERS[self.bits]
-        self.lanes, self.scattered = 1, False
-        buffer = frame.buffer(node.name)
-        self.out, self.sent, self.order = frame.slot(Edge(node.name)), buffer.bits, buffer.order
-        self.edges, self.drives = edges, [self._drive(edge) for edge in edges]
-        self.tables: dict[str, Value] = {}
-        self.now: list[Value] = []  # what this neuron has added to the counts
+    def __init__(self, frame: Frame, node: Node, edges: tuple[Edge, ...], places: Places) -> None:
+        op = node.op
+        assert isinstance(op, Neuron)
+        self.frame, self.code, self.builder = frame, frame.code, frame.code.builder
+        self.name, self.op, self.places, self.bits = node.name, op, places, places.bits
+        self.lanes = WIDE[self.bits]
+        self.kind = ir.VectorType(INTEGERS[self.bits], self.lanes)
+        self.order = frame.buffer(node.name).order
+        self.out = frame.slot(Edge(node.name))
+        self.drives = [self._drive(edge) for edge in edges]
+        self.tables = self._tables()
+        self.now: list[Value] = []  # what this vector has added to the counts
         self.index: Value = None
-        self._tables()
+        self.mask: Value = None  # the lanes that have a neuron; None for all
 
-    def step(self) -> None:
-        """All neurons: whole vectors first, unless what drives them lies scattered."""
-        whole = 0 if self.scattered else len(self.order) // WIDE[self.bits] * WIDE[self.bits]
-        if whole:
-            self._pass(0, whole, WIDE[self.bits])
-        if whole < len(self.order):
-            self._pass(whole, len(self.order), 1)
-
-    def _pass(self, begin: int, end: int, lanes: int) -> None:
-        """The neurons from ``begin`` to ``end``, ``lanes`` at a time."""
+    def step(self, begin: Value, size: int) -> None:
+        """The ``size`` neurons from ``begin`` on, which is the first of a vector."""
         code, counts = self.code, self.places.counts
-        self.lanes, self.kind = lanes, self._of(self.element, lanes)
         names = [*COUNTS, *(name for name, _ in self.op.named_states())]
+        whole, left = divmod(size, self.lanes)
 
         def each(i: Value, totals: list[Value]) -> list[Value]:
             self.now = [code.of(self.kind, 0)] * len(names)
@@ -87,31 +80,23 @@ class _Population:
             more = (code.cast(self._sum(n), I64) for n in self.now)
             return [self.builder.add(t, n) for t, n in zip(totals, more, strict=True)]
 
-        first = [] if counts is None else [code.i64(0)] * len(names)
-        totals = code.fold(end, first, each, start=begin, step=lanes)
+        totals = [] if counts is None else [code.i64(0)] * len(names)
+        last = self.builder.add(begin, code.i64(whole * self.lanes))
+        self.mask = None
+        if whole:
+            totals = code.fold(last, totals, each, start=begin, step=self.lanes)
+        if left:
+            lanes = ir.VectorType(BIT, self.lanes)
+            self.mask = ir.Constant(lanes, [int(lane < left) for lane in range(self.lanes)])
+            totals = each(last, totals)
         if counts is not None:
             code.when(self.places.inside, lambda: self._tally(counts, totals))
 
-    def _of(self, type_: Type, lanes: int | None = None) -> Type:
-        """``type_``, or a vector of it while several neurons are computed at a time."""
-        lanes = lanes or self.lanes
-        return type_ if lanes == 1 else ir.VectorType(type_, lanes)
-
     def _sum(self, value: Value) -> Value:
-        if self.lanes == 1:
-            return value
         name = f"llvm.vector.reduce.add.v{self.lanes}i{self.bits}"
-        return self.code.call(name, self.element, value)
+        return self.code.call(name, INTEGERS[self.bits], value)
 
-    def _load(self, pointer: Value, i: Value, element: Type) -> Value:
-        if self.lanes == 1:
-            return self.code.load(pointer, i, element)
-        return self.code.lanes(pointer, i, element, self.lanes)
-
-    def _store(self, value: Value, pointer: Value, i: Value) -> None:
-        (self.code.store if self.lanes == 1 else self.code.put_lanes)(value, pointer, i)
-
-    def _tally(self, counts: Value, totals: list[Value]) -> None:
+    def _tally(self, counts: Place, totals: list[Value]) -> None:
         code = self.code
         for number, total in enumerate(totals):
             at = code.i64(number)
@@ -138,11 +123,11 @@ class _Population:
             self._send(i, v)
             return
         fired = self._fires(v)
-        self.now[0] = fired
+        self.now[0] = self._masked(fired)
         if op.reset.when == "after_fire":
             v = self._reset(v, fired)
         else:
-            self._store(fired, self.frame.place(self.places.fired), i)
+            self.code.put_lanes(fired, self._state_place("fired", self.places.fired), i)
         self._keep("v", i, v)
         self._send(i, fired)
 
@@ -182,79 +167,35 @@ class _Population:
         return self._decayed(name, state.decay, x) if state.decays == "last" else x
 
     def _decayed(self, name: str, decay: Decay | None, x: Value) -> Value:
-        builder, code = self.builder, self.code
         match decay:
             case None:
                 return x
             case MulShift():
-                return self._multiplied(name, decay, x)
+                share = constant_share(decay)
+                if share is not None:
+                    return x if share else self.code.of(self.kind, 0)
+                whole = self.code.of(self.kind, (1 << decay.bits) - decay.offset)
+                kept = self.builder.sub(whole, self._param(f"{name} decay", decay.decay))
+                clamp = dict(self.op.named_states())[name].clamp
+                assert clamp is not None
+                most = max(-clamp.low, clamp.high)
+                return multiplied(self.code, self.frame.processor, decay, x, kept, most)
             case BitShift():
-                step = builder.ashr(x, self._param(f"{name} decay", decay.dash))
-                zero = code.of(self.kind, 0)
-                sign = builder.sub(
-                    builder.zext(builder.icmp_signed(">", x, zero), self.kind),
-                    builder.zext(builder.icmp_signed("<", x, zero), self.kind),
-                )
-                least = builder.mul(sign, code.of(self.kind, decay.min_step))
-                none = builder.icmp_signed("==", step, zero)
-                return builder.sub(x, builder.select(none, least, step))
+                return shifted_away(self.code, decay, x, self._param(f"{name} decay", decay.dash))
             case Factor():
                 raise AssertionError("floats are not emulated")
-
-    def _multiplied(self, name: str, decay: MulShift, x: Value) -> Value:
-        """``round(x kept / 2^bits)``."""
-        code, builder, whole = self.code, self.builder, 1 << decay.bits
-        if isinstance(decay.decay, int):
-            kept = whole - decay.decay - decay.offset
-            if kept in (0, whole):
-                return x if kept else code.of(self.kind, 0)
-        register = self._param(f"{name} decay", decay.decay)
-        kept = builder.sub(code.of(self.kind, whole - decay.offset), register)
-        clamp = dict(self.op.named_states())[name].clamp
-        assert clamp is not None
-        wide = max(-clamp.low, clamp.high).bit_length() + 1 + decay.bits
-        if wide > EXACT_BITS:
-            return self._shifted(decay, x, kept)
-        real = self._of(F64)
-        product = builder.fmul(builder.sitofp(x, real), builder.sitofp(kept, real))
-        scaled = builder.fmul(product, code.of(real, 2.0**-decay.bits))
-        rounding = {"floor": "floor", "half_even": "roundeven"}
-        if decay.rounding in rounding:
-            kind = "f64" if self.lanes == 1 else f"v{self.lanes}f64"
-            scaled = code.call(f"llvm.{rounding[decay.rounding]}.{kind}", real, scaled)
-        return builder.fptosi(scaled, self.kind)
-
-    def _shifted(self, decay: MulShift, x: Value, kept: Value) -> Value:
-        """The same in 64 bits, which `Neuron` has been checked not to leave."""
-        code, builder = self.code, self.builder
-        long = self._of(I64)
-        product = builder.mul(code.cast(x, long), code.cast(kept, long))
-        bits = code.of(long, decay.bits)
-        low = builder.ashr(product, bits)
-        match decay.rounding:
-            case "floor":
-                found = low
-            case "toward_zero":
-                minus = builder.icmp_signed("<", product, code.of(long, 0))
-                upper = builder.neg(builder.ashr(builder.neg(product), bits))
-                found = builder.select(minus, upper, low)
-            case "half_even":
-                half = code.of(long, (1 << decay.bits >> 1) - 1)
-                odd = builder.and_(low, code.of(long, 1))
-                found = builder.ashr(builder.add(builder.add(product, half), odd), bits)
-        return code.cast(found, self.kind)
 
     def _term_by_term(
         self, x: Value, gain: Value, number: int, limited: Callable[[Value], Value]
     ) -> Value:
         code, builder = self.code, self.builder
-        rows = self.frame.buffer(self.edges[number].node).size // len(self.order)
+        rows = self.drives[number].size // len(self.order)
         counted = self.now
 
         def term(row: Value, carried: list[Value]) -> list[Value]:
             self.now = carried[1:]
             at = builder.add(builder.mul(row, code.i64(len(self.order))), self.index)
-            value = builder.mul(gain, self.drives[number](at))
+            value = builder.mul(gain, self._lanes(self.drives[number], at))
             after = limited(builder.add(carried[0], value))
             return [after, *self.now]
 
@@ -330,7 +271,8 @@ class _Population:
         reset = self.op.reset
         assert reset is not None
         builder, zero = self.builder, self.code.of(self.kind, 0)
-        fired = self._load(self.frame.place(self.places.fired), i, self.element)
+        place = self._state_place("fired", self.places.fired)
+        fired = self.code.lanes(place, i, INTEGERS[self.bits], self.lanes)
         if reset.kind == "zero":
             return builder.select(builder.icmp_signed(">", fired, zero), zero, v), zero
         amount = builder.mul(fired, self._param("reset amount", reset.amount))
@@ -340,49 +282,60 @@ class _Population:
 
     # ---- memory
 
+    def _state_place(self, name: str, offset: int) -> Place:
+        size = state_bytes(len(self.order), self.bits)
+        return self.frame.kept(f"{name} of {self.name}", offset, size)
+
     def _kept(self, name: str, i: Value) -> Value:
-        return self._load(self.frame.place(self.places.states[name]), i, self.element)
+        place = self._state_place(name, self.places.states[name])
+        return self.code.lanes(place, i, INTEGERS[self.bits], self.lanes)
 
     def _keep(self, name: str, i: Value, x: Value) -> None:
-        self._store(x, self.frame.place(self.places.states[name]), i)
+        self.code.put_lanes(x, self._state_place(name, self.places.states[name]), i)
 
     def _send(self, i: Value, x: Value) -> None:
-        self._store(self.code.cast(x, self._of(INTEGERS[self.sent])), self.out, i)
+        if self.out.spikes:
+            x = self.builder.icmp_signed("!=", x, self.code.of(self.kind, 0))
+            x = x if self.mask is None else self.builder.and_(x, self.mask)
+        self.out.put_lanes(x, i)
+
+    def _masked(self, counts: Value) -> Value:
+        if self.mask is None:
+            return counts
+        return self.builder.select(self.mask, counts, self.code.of(self.kind, 0))
 
     def _count(self, number: int, condition: Value) -> None:
-        more = self.builder.zext(condition, self.kind)
+        more = self._masked(self.builder.zext(condition, self.kind))
         self.now[number] = self.builder.add(self.now[number], more)
 
     def _driven(self, number: int, i: Value) -> Value:
-        """The current of neuron ``i``; None where its terms are added one by one."""
+        """The currents of the neurons from ``i`` on; None where terms are added one by one."""
         drivers = self.op.synapses or (self.op.voltage,)
-        return None if drivers[number].adds == "each" else self.drives[number](i)
+        each = drivers[number].adds == "each"
+        return None if each else self._lanes(self.drives[number], i)
 
-    def _drive(self, edge: Edge) -> Callable[[Value], Value]:
-        """What loads the current of a neuron from ``edge``, wherever it lies."""
-        kind, buffer = self.frame.type_of(edge.node), self.frame.buffer(edge.node)
-        if buffer.size != len(self.order):  # terms, which lie in C order
-            assert np.array_equal(self.order, np.arange(len(self.order)))
-            address, places = self.frame.slot(edge), None
-        else:
-            address, places = self.frame.gathered(edge, self.order)
-            self.scattered = self.scattered or places is not None
+    def _lanes(self, values: Values, i: Value) -> Value:
+        return values.lanes(i, self.kind.element, self.lanes)
 
-        def load(i: Value) -> Value:
-            at = i if places is None else self.code.cast(self.code.load(places, i, I32), I64)
-            return self.code.cast(self._load(address, at, kind), self.kind, signed=kind != I8)
+    def _drive(self, edge: Edge) -> Values:
+        """The currents of ``edge`` in the neurons' order."""
+        if self.frame.buffer(edge.node).size == len(self.order):
+            return self.frame.in_order(edge, self.order)
+        assert np.array_equal(self.order, np.arange(len(self.order)))  # as terms, in C order
+        return self.frame.slot(edge)
 
-        return load
-
-    def _tables(self) -> None:
-        """The address of every parameter that each neuron has of its own."""
+    def _tables(self) -> dict[str, Place]:
+        """Every parameter that each neuron has of its own; lanes without one repeat the last."""
+        tables = {}
         for name, param in self.op.params().items():
             if isinstance(param, Ref):
                 data = lookup(param, self.frame.program.consts).data.ravel()[self.order]
-                wide = np.int32 if self.bits == 32 else np.int64
-                self.tables[name] = self.frame.array(data.astype(wide))
+                more = vectors(len(data), self.bits) - len(data)
+                wide = np.pad(data, (0, more), mode="edge").astype(f"int{self.bits}")
+                tables[name] = self.frame.array(f"{name} of {self.name}", wide)
+        return tables
 
     def _param(self, name: str, param: Param) -> Value:
         if not isinstance(param, Ref):
             return self.code.of(self.kind, int(param))
-        return self._load(self.tables[name], self.index, self.element)
+        return self.code.lanes(self.tables[name], self.index, INTEGERS[self.bits], self.lanes)

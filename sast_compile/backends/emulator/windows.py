@@ -1,21 +1,18 @@
-"""Convolutions and pools, event by event: an active pixel reaches what its windows make."""
+"""Convolutions and pools of any geometry: an active element reaches what its windows make."""
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass
 
-from sast_compile.backends.emulator.code import I32, I64, INTEGERS, Value
+import numpy as np
+
+from sast_compile.backends.emulator.active import active, room
+from sast_compile.backends.emulator.code import I64, INTEGERS, Value
 from sast_compile.backends.emulator.frame import Frame
 from sast_compile.backends.emulator.layout import channels_last, padded
-from sast_compile.backends.emulator.projections import (
-    Values,
-    active,
-    add_row,
-    rows_of,
-    shift_sums,
-    values_of,
-)
+from sast_compile.backends.emulator.plain import Adder, factor_of, rows_of
+from sast_compile.backends.emulator.shifts import shift_sums
+from sast_compile.backends.emulator.tiles import Tiles
 from sast_compile.ir.conv import Conv2d, geometry, synapses
 from sast_compile.ir.ops import lookup
 from sast_compile.ir.pool import SumPool2d, pool_synapses
@@ -23,113 +20,105 @@ from sast_compile.ir.program import Edge, Node
 from sast_compile.ir.types import Array
 
 
-def convolution(frame: Frame, node: Node, edge: Edge) -> None:
-    """``y = (W * x) << exponent``: an active pixel adds one row of the kernel to each output."""
-    op = node.op
-    assert isinstance(op, Conv2d)
-    weight = lookup(op.weight, frame.program.consts).data
-    shape = geometry(op, frame.program.types[node.inputs[0].node].shape, weight.shape)
-    target, source, kernel = synapses(op, shape)
-    outputs, per_group, *_size = shape.kernel
-    pixels, places = int(np.prod(shape.input[1:])), int(np.prod(shape.output[1:]))
-    # one synapse for each channel pair stands for all: channel 0 of group 0 to output 0
-    one = (target < places) & (source < pixels)
-    taps = _by_source(source[one], target[one], kernel[one], pixels)
-    group, per = shape.input[0] // op.groups, outputs // op.groups
-    # rows of the kernel by tap, input channel: what the outputs of its group add
-    by_tap = weight.reshape(op.groups, per, per_group, -1).transpose(3, 0, 2, 1)
-    rows = rows_of(by_tap.reshape(-1, per))
-    last = channels_last(shape.input)
-    values = _in_order(frame, edge, last)
-    count = active(frame, values)
-    _scatter(frame, node, values, count, rows, taps, shape.input[0], group, outputs)
-    shift_sums(frame, node, op.exponent)
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Pixel p reaches the output pixels ``target[first[p] : first[p + 1]]``, each through its tap.
+
+    A channel of ``inputs`` belongs to a group of ``group`` inputs and ``each`` outputs; row
+    ``tap inputs + channel`` of ``rows`` is what it adds to them. The rows of a pool are all one.
+    """
+
+    first: Array
+    target: Array
+    tap: Array
+    rows: Array
+    inputs: int
+    group: int
+    each: int
+
+    @property
+    def outputs(self) -> int:
+        return self.inputs // self.group * self.each
 
 
-def pool(frame: Frame, node: Node, edge: Edge) -> None:
+class PlainConvolution:
+    """``y = (W * x) << exponent``."""
+
+    def __init__(self, frame: Frame, node: Node) -> None:
+        op = node.op
+        assert isinstance(op, Conv2d)
+        self.frame, self.node, self.exponent = frame, node, op.exponent
+        weight = lookup(op.weight, frame.program.consts).data
+        shape = geometry(op, frame.program.types[node.inputs[0].node].shape, weight.shape)
+        outputs, group, *_ = shape.kernel
+        each = outputs // op.groups
+        # rows of the kernel by tap, input channel: what the outputs of its group add
+        by_tap = weight.reshape(op.groups, each, group, -1).transpose(3, 0, 2, 1)
+        pixels, places = int(np.prod(shape.input[1:])), int(np.prod(shape.output[1:]))
+        reached = _by_pixel(*synapses(op, shape), pixels, places)
+        rows = rows_of(by_tap.reshape(-1, each))
+        self.windows = Windows(*reached, rows, shape.input[0], group, each)
+        self.order = channels_last(shape.input)
+        self.tiles: tuple[Tiles, ...] = (Tiles(0, 1, outputs * places),)
+
+    def add_up(self, begin: Value, size: int) -> None:
+        """All sums."""
+        _scatter(self.frame, self.node, self.windows, self.order)
+        y = self.frame.slot(Edge(self.node.name))
+        shift_sums(self.frame.code, y, self.exponent, begin, size)
+
+
+def pool(frame: Frame, node: Node) -> None:
     """The sum of every window: an active element adds itself to each that it lies in."""
     op, shape = node.op, frame.program.types[node.inputs[0].node].shape
     assert isinstance(op, SumPool2d)
-    target, source, _ = pool_synapses(op, shape)
     out = frame.program.types[node.name].shape
     pixels, places = int(np.prod(shape[1:])), int(np.prod(out[1:]))
+    first, target, _ = _by_pixel(*pool_synapses(op, shape), pixels, places)
+    ones = np.ones((1, padded(1)), np.int8)
+    windows = Windows(first, target, np.zeros_like(target), ones, shape[0], 1, 1)
+    _scatter(frame, node, windows, channels_last(shape))
+
+
+def _by_pixel(
+    target: Array, source: Array, kernel: Array, pixels: int, places: int
+) -> tuple[Array, Array, Array]:
+    """First, target and tap of the synapses from channel 0 to output 0, which stand for all."""
     one = (target < places) & (source < pixels)
-    taps = _by_source(source[one], target[one], np.zeros(int(one.sum()), np.int64), pixels)
-    values = _in_order(frame, edge, channels_last(shape))
-    count = active(frame, values)
-    rows = np.ones((1, padded(1)), np.int8)
-    _scatter(frame, node, values, count, rows, taps, shape[0], 1, shape[0])
+    order = np.argsort(source[one], kind="stable")
+    first = np.concatenate([[0], np.cumsum(np.bincount(source[one], minlength=pixels))])
+    return first.astype(np.int64), target[one][order], kernel[one][order]
 
 
-class Taps:
-    """For each pixel: which output pixels it reaches, and through which tap of the kernel."""
-
-    def __init__(self, first: Array, target: Array, tap: Array) -> None:
-        self.first, self.target, self.tap = first, target, tap
-
-
-def _by_source(source: Array, target: Array, kernel: Array, pixels: int) -> Taps:
-    order = np.argsort(source, kind="stable")
-    counts = np.bincount(source, minlength=pixels)
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Taps(first, target[order].astype(np.int64), kernel[order].astype(np.int64))
-
-
-def _scatter(
-    frame: Frame,
-    node: Node,
-    values: Values,
-    count: Value,
-    rows: Array,
-    taps: Taps,
-    channels: int,
-    group: int,
-    outputs: int,
-) -> None:
-    """Every active element adds its rows: ``channels`` a pixel, ``group`` of them a group."""
-    code, builder, sums = frame.code, frame.code.builder, frame.type_of(node.name)
-    y, found = frame.slot(Edge(node.name)), frame.place(frame.scratch)
-    table, first, target, tap = map(frame.array, (rows, taps.first, taps.target, taps.tap))
-    kind, width = INTEGERS[rows.dtype.itemsize * 8], rows.shape[1]
-    pool_ = len(rows) == 1  # of ones, by each channel itself
-    per = 1 if pool_ else outputs // (channels // group)
-    code.loop(frame.buffer(node.name).stride, lambda j: code.store(code.of(sums, 0), y, j))
+def _scatter(frame: Frame, node: Node, windows: Windows, order: Array) -> None:
+    """Every active element adds its rows to the sums of ``node``."""
+    code, builder = frame.code, frame.code.builder
+    (edge,), y = frame.plan.reads[node.name], frame.slot(Edge(node.name))
+    x, sums = frame.in_order(edge, order), INTEGERS[y.bits]
+    found = active(frame, x, room(frame, x.size))
+    first, target, tap = (
+        frame.array(f"{what} of {node.name}", getattr(windows, what))
+        for what in ("first", "target", "tap")
+    )
+    adder = Adder(frame, f"rows of {node.name}", windows.rows, y, windows.each)
+    alike = len(windows.rows) == 1
+    y.clear(code.i64(0), code.i64(frame.buffer(node.name).stride))
 
     def element(i: Value) -> None:
-        index = code.cast(code.load(found, i, I32), I64)
-        pixel = builder.sdiv(index, code.i64(channels))
-        channel = builder.srem(index, code.i64(channels))
-        x = code.cast(code.load(values.address, index, values.kind), sums, signed=not values.spikes)
-        into = (
-            channel if pool_ else builder.mul(builder.sdiv(channel, code.i64(group)), code.i64(per))
-        )
+        number = found.number(frame, i)
+        pixel = builder.udiv(number, code.i64(windows.inputs))
+        channel = builder.urem(number, code.i64(windows.inputs))
+        factor = factor_of(x, number, sums)
+        group = builder.udiv(channel, code.i64(windows.group))
+        into = builder.mul(group, code.i64(windows.each))
 
         def reach(k: Value) -> None:
-            place = builder.mul(code.load(target, k, I64), code.i64(outputs))
-            begin = builder.add(place, into)
-            which = builder.add(builder.mul(code.load(tap, k, I64), code.i64(channels)), channel)
-            start = builder.mul(code.i64(0) if pool_ else which, code.i64(width))
-
-            add_row(frame, table, kind, start, y, begin, sums, per, None if values.spikes else x)
+            place = builder.mul(code.load(target, k, I64), code.i64(windows.outputs))
+            of_tap = builder.mul(code.load(tap, k, I64), code.i64(windows.inputs))
+            row = code.i64(0) if alike else builder.add(of_tap, channel)
+            adder.add(row, builder.add(place, into), factor)
 
         end = code.load(first, builder.add(pixel, code.i64(1)), I64)
         code.loop(end, reach, start=code.load(first, pixel, I64))
 
-    code.loop(count, element)
-
-
-def _in_order(frame: Frame, edge: Edge, order: npt.NDArray[np.int64]) -> Values:
-    """The values in ``order``: where they lie, if they lie so, else a copy."""
-    address, places = frame.gathered(edge, order)
-    found = values_of(frame, edge)
-    if places is None:
-        return found
-    code = frame.code
-    copy = frame.place(frame.arena.take(padded(len(order)) * frame.buffer(edge.node).bits // 8))
-    code.loop(
-        len(order),
-        lambda i: code.store(
-            code.load(address, code.cast(code.load(places, i, I32), I64), found.kind), copy, i
-        ),
-    )
-    return Values(copy, found.kind, found.size, found.spikes)
+    code.loop(found.count, element)
