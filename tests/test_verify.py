@@ -47,7 +47,7 @@ from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.types import Const
 from sast_compile.levels import integer_trace
-from sast_compile.samples import samples_for
+from sast_compile.samples import samples_for, samples_of
 from sast_compile.trace import Layer, Trace
 from sast_compile.verification import Checked, Verdict, Verification, find_source, verify
 
@@ -362,6 +362,19 @@ def test_chunks_of_any_size_find_the_same(
         assert set(by_name(parts.checked)["lava"].seconds) == {"build", "step", "fetch", "total"}
         took, all_at_once = (by_name(r.checked)["lava"].seconds for r in (parts, whole))
         assert took["build"] == names.count("lava") * all_at_once["build"] > 0
+
+
+def test_a_layer_that_fires_in_one_chunk_is_not_silent() -> None:
+    x = digits_net().events[:2].copy()
+    for quiet in (0, 1):
+        some = x * (np.arange(2) != quiet)[:, None, None, None, None]
+        each = verification.AT_ONCE * sample_bytes(
+            digits().program, samples_of(digits().program, some, ""), "states", interpreted=True
+        )
+        for most in (None, some.nbytes + each):
+            result = verify(digits(), backends=["torch"], events=some, most=most)
+            assert result.silent == []
+            assert result.samples.origin == "2 given samples"
 
 
 @dataclass

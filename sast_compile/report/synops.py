@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.ir.conv import geometry, synapses
+from sast_compile.ir.conv import Geometry, geometry
 from sast_compile.ir.events import Events, OfInput, by_input
 from sast_compile.ir.ops import (
     Conv2d,
@@ -90,9 +90,30 @@ def fan_out(program: Program, node: Node) -> Counts:
     stands = weight.data != 0
     if not isinstance(op, Conv2d):
         return np.asarray(stands.sum(axis=0), dtype=np.int64)
-    links = synapses(op, geometry(op, shape, weight.type.shape))
-    there = links.source[stands.ravel()[links.kernel]]
-    return np.bincount(there, minlength=int(np.prod(shape))).astype(np.int64)
+    return _reach(op, geometry(op, shape, weight.type.shape), stands).ravel()
+
+
+def _reach(op: Conv2d, shape: Geometry, stands: Array) -> Counts:
+    """The synapses that leave each element (C, Y, X) of a convolution's input.
+
+    An element has one for each output that sees it through a place (j, k) of the kernel where a
+    weight stands: all outputs place by place, a slice of the padded input each.
+    """
+    channels, height, width = shape.input
+    _, per_group, *kernel = shape.kernel
+    by_group = stands.reshape(op.groups, -1, per_group, *kernel)
+    many = by_group.sum(axis=1, dtype=np.int64).reshape(channels, *kernel)
+    (top, bottom), (left, right) = op.padding
+    padded = np.zeros((channels, top + height + bottom, left + width + right), np.int64)
+    for j, k in np.ndindex(kernel[0], kernel[1]):
+        rows, columns = (
+            slice(dilation * at, dilation * at + stride * (size - 1) + 1, stride)
+            for at, dilation, stride, size in zip(
+                (j, k), op.dilation, op.stride, shape.output[1:], strict=True
+            )
+        )
+        padded[:, rows, columns] += many[:, j, k, None, None]
+    return padded[:, top : top + height, left : left + width]
 
 
 def _active(data: OfInput) -> Counts:
