@@ -21,7 +21,7 @@ from sast_compile.report.synops import Activity, Operations, activity, operation
 from sast_compile.samples import Samples
 from sast_compile.trace import Trace
 
-ENOUGH = 2**27  # bytes of a chunk: larger ones spend their time on fresh pages of memory
+ENOUGH = 2**25  # bytes of a chunk: larger ones leave the cache, and wait for fresh pages
 
 
 @dataclass(frozen=True)
