@@ -50,11 +50,14 @@ def chunks(samples: Samples, size: int) -> Iterator[tuple[int, int]]:
         yield begin, min(begin + size, samples.count)
 
 
-def chunk_size(samples: Samples, sample: int, most: int) -> int:
+def chunk_size(samples: Samples, sample: int, most: int | None) -> int:
     """How many samples of ``sample`` bytes each (`sample_bytes`) a chunk of ``most`` bytes has.
 
-    CompileError with the numbers if not even one fits.
+    CompileError with the numbers if not even one fits. Where no one named a bound (None) it is
+    `MAX_MEMORY`, and a larger sample goes by itself.
     """
+    if most is None:
+        return max(1, min((bytes_of(MAX_MEMORY) - samples.held) // sample, samples.count))
     size = (most - samples.held) // sample
     if size < 1:
         held = f" beside {in_units(samples.held)} of events in memory" if samples.held else ""

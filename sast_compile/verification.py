@@ -19,7 +19,7 @@ from sast_compile.artifact import Artifact
 from sast_compile.backends import emulator, reference
 from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
-from sast_compile.chunks import MAX_MEMORY, bytes_of, chunk_size, chunks, sample_bytes
+from sast_compile.chunks import chunk_size, chunks, sample_bytes
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
 from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, CompileError, TargetLimit, Unsupported
@@ -154,7 +154,7 @@ def verify(
         data = replace(data, origin=f"{data.count} given samples")
     side = _SideBySide(program, source, no_source, artifact.target, progress)
     each = AT_ONCE * sample_bytes(program, data, "states", interpreted=True)
-    size = chunk_size(data, each, bytes_of(MAX_MEMORY) if most is None else most)
+    size = chunk_size(data, each, most)
     for begin, end in chunks(data, size):
         side.add(data.array(begin, end), chosen)
     drift, origin = _drift(artifact, source, side.drift, data)

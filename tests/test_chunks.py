@@ -208,6 +208,13 @@ def test_a_bound_too_small_for_one_sample_is_refused_with_the_numbers() -> None:
     assert chunk_size(free, each, each) == 1
 
 
+def test_without_a_bound_nothing_is_refused() -> None:
+    samples = samples_of(net(), drawn(4), "x")
+    assert chunk_size(samples, 1, None) == 4
+    assert chunk_size(samples, 2**30 - samples.held // 2, None) == 2
+    assert chunk_size(samples, 2**40, None) == 1
+
+
 def test_a_whole_record_that_does_not_fit_is_refused_with_the_way_out() -> None:
     program = net()
     samples = samples_of(program, drawn(4), "x")

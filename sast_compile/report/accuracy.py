@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import reduce
 
-from sast_compile.chunks import MAX_MEMORY, bytes_of, chunk_size, chunks, sample_bytes
+from sast_compile.chunks import chunk_size, chunks, sample_bytes
 from sast_compile.compare import Agreement, agreement, decisions
 from sast_compile.execute import Runner, runner
 from sast_compile.frontend.source import Source
@@ -33,7 +33,7 @@ def accuracy_levels(source: Source, program: Program, samples: Samples) -> Level
         return None
     # the integers' record beside that of each float level, whose spikes take up to 4 bytes
     each = 4 * sample_bytes(program, samples, "spikes")
-    size, run = chunk_size(samples, each, bytes_of(MAX_MEMORY)), runner(program)
+    size, run = chunk_size(samples, each, None), runner(program)
     parts = [_part(source, program, run, samples, span) for span in chunks(samples, size)]
     return reduce(_joined, parts)
 

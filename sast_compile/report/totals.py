@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sast_compile.chunks import MAX_MEMORY, Told, bytes_of, chunk_size, chunks, sample_bytes
+from sast_compile.chunks import Told, chunk_size, chunks, sample_bytes
 from sast_compile.compare import decisions
 from sast_compile.execute import Runner, runner
 from sast_compile.ir.events import Events
@@ -71,13 +71,12 @@ def totals(
     threads: int | None = None,
     told: Told = lambda done: None,
 ) -> Totals:
-    """``program`` on all of ``samples``, a chunk of at most ``most`` bytes at a time.
+    """``program`` on all of ``samples``, in chunks of at most ``most`` bytes (`chunk_size`).
 
     Raises CompileError if that is too little for one sample, or the events do not fit.
     """
-    allowed = bytes_of(MAX_MEMORY) if most is None else most
     each = sample_bytes(program, samples, "spikes")
-    size = min(chunk_size(samples, each, allowed), max(1, ENOUGH // each))
+    size = min(chunk_size(samples, each, most), max(1, ENOUGH // each))
     run, sums = runner(program, "spikes", threads), _Sums(program)
     for begin, end in chunks(samples, size):
         sums.add_run(run, samples.cut(begin, end))
