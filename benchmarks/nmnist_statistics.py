@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.data import nmnist_sim, recordings
-from sast_compile.data.event_files import binned, read_nmnist
+from sast_compile.data.event_files import as_sparse, read_nmnist
 from sast_compile.data.mnist import training_images
 
 Events = npt.NDArray[np.uint8]
@@ -26,7 +26,10 @@ def main(folder: Path) -> None:
     paths = sorted(folder.glob("Train/[0-9]/*.bin"), key=lambda path: path.name)
     chosen = np.random.RandomState(0).permutation(1000)[100 : 100 + COUNT]
     real = np.concatenate(
-        [binned(read_nmnist(str(paths[i])), recordings.ENCODING, (2, 34, 34), "") for i in chosen]
+        [
+            as_sparse(read_nmnist(str(paths[i])), recordings.ENCODING, (2, 34, 34), "").to_dense()
+            for i in chosen
+        ]
     )
     images = training_images().pixels
     ours = np.concatenate([nmnist_sim.simulate(images[i : i + 1], int(i)) for i in chosen])

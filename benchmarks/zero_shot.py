@@ -32,8 +32,9 @@ from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.frontend.torch_to_nir import to_nir
 from sast_compile.nn import Network, hard
 from sast_compile.passes import Options
-from sast_compile.report.integers import measured
 from sast_compile.report.statistics import paired
+from sast_compile.report.totals import totals
+from sast_compile.samples import samples_of
 from sast_compile.target import load_target
 from sast_compile.training.folder import read_description, training_data
 from sast_compile.training.loop import TrainingData, fit
@@ -128,8 +129,7 @@ def integers(network: Network, real: Split, recorded: Dataset) -> float:
     floats = to_program(to_nir(network, contract), contract, "zero_shot")
     options = Options(BITS, real.events.shape[1])
     program = lower(floats, load_target(TARGET), options)[-1].program
-    numbers = measured(program, real.events, real.labels)
-    return numbers.right / numbers.n
+    return totals(program, samples_of(program, real.events, "recorded", real.labels)).accuracy
 
 
 def show(found: dict[tuple[str, str], list[Row]], seeds: int) -> None:

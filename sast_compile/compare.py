@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,11 +32,33 @@ class Compared:
     layer: str
     spikes: int  # spikes in the reference's record: 0 makes an equality worth nothing
     values: Mapping[str, int]  # compared values by kind (spikes, u, v)
+    differing: Mapping[str, int]  # how many of them differ
     difference: Difference | None
 
     @property
     def identical(self) -> bool:
         return self.difference is None
+
+    def __add__(self, other: Compared) -> Compared:
+        """The layer on these samples and, behind them, on those of ``other``; see `moved`."""
+        differing = {what: n + other.differing[what] for what, n in self.differing.items()}
+        found = [d for d in (self.difference, other.difference) if d is not None]
+        first = min(found, key=lambda d: (d.step, d.sample), default=None)
+        return Compared(
+            self.layer,
+            self.spikes + other.spikes,
+            {what: n + other.values[what] for what, n in self.values.items()},
+            differing,
+            None if first is None else replace(first, count=differing[first.what]),
+        )
+
+    def moved(self, by: int) -> Compared:
+        """The same of samples that are numbered from ``by`` on."""
+        if self.difference is None:
+            return self
+        return replace(
+            self, difference=replace(self.difference, sample=self.difference.sample + by)
+        )
 
 
 def compare_traces(reference: Trace, other: Trace) -> list[Compared]:
@@ -59,7 +81,11 @@ def compare_layers(name: str, reference: Layer, other: Layer) -> Compared:
     found = [d for what, (a, b) in pairs.items() if (d := first_difference(name, what, a, b))]
     earliest = min(found, key=lambda d: (d.step, d.sample), default=None)
     return Compared(
-        name, int(reference.spikes.sum()), {w: a.size for w, (a, _) in pairs.items()}, earliest
+        name,
+        int(reference.spikes.sum()),
+        {what: ours.size for what, (ours, _) in pairs.items()},
+        dict.fromkeys(pairs, 0) | {d.what: d.count for d in found},
+        earliest,
     )
 
 
@@ -92,6 +118,10 @@ class Agreement:
     layer: str
     matched: int
     union: int
+
+    def __add__(self, other: Agreement) -> Agreement:
+        """Of two sets of samples together."""
+        return Agreement(self.layer, self.matched + other.matched, self.union + other.union)
 
     @property
     def share(self) -> float:

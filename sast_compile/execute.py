@@ -1,29 +1,43 @@
-"""A program on events, as fast as this machine can.
+"""A program on events: by the fastest back end that gives the interpreter's values.
 
-On the cpu by the emulator, else by the interpreter; on a GPU, where one is wanted, by torch.
+On the cpu by the emulator, else by the interpreter; on another device by torch.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 from sast_compile.backends import emulator, reference, torch_program
 from sast_compile.ir.events import Events
 from sast_compile.ir.program import Program
 from sast_compile.trace import Record, Trace
 
+Runner: TypeAlias = Callable[[Events], Trace]
+
+
+def runner(
+    program: Program, record: Record = "spikes", threads: int | None = None, device: str = "cpu"
+) -> Runner:
+    """What runs ``program`` on events (samples, steps, *input shape), as often as it is called.
+
+    All give the same values; `slow_because` says when it is the interpreter. ``threads`` is the
+    emulator's number, by default one for each processor. ``device`` is cpu, cuda or cuda:N; another
+    is refused, and so is one that is not here when it is called.
+    """
+    if device != "cpu":
+        return partial(torch_program.run, program, record=record, device=device)
+    if emulator.missing(program) is None:
+        return emulator.Emulator(program, record, threads).run
+    return partial(reference.run, program, record=record)
+
 
 def execute(
     program: Program, events: Events, record: Record = "spikes", device: str = "cpu"
 ) -> Trace:
-    """The trace of ``program``, (samples, steps, *input shape) for each input.
-
-    All give the same values; `slow_because` says when it is the interpreter. ``device`` is cpu,
-    cuda or cuda:N; another, or one that is not here, is refused.
-    """
-    if device != "cpu":
-        return torch_program.run(program, events, record, device)
-    if emulator.missing(program) is None:
-        return emulator.run(program, events, record)
-    return reference.run(program, events, record)
+    """The trace of ``program``, (samples, steps, *input shape) for each input."""
+    return runner(program, record, device=device)(events)
 
 
 def slow_because(program: Program) -> str | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -19,16 +19,18 @@ from sast_compile.artifact import Artifact
 from sast_compile.backends import emulator, reference, torch_program
 from sast_compile.backends.lava import run as run_lava
 from sast_compile.catalog import suggestion
+from sast_compile.chunks import chunk_size, chunks, sample_bytes
 from sast_compile.compare import Agreement, Compared, agreement, compare_traces
 from sast_compile.contract import Contract
 from sast_compile.errors import BackendUnavailable, CompileError, TargetLimit, Unsupported
 from sast_compile.files import read_whole, sha256
 from sast_compile.frontend.source import Source, read_source
+from sast_compile.ir.events import Events, busiest
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.levels import NO_FLOATS, hard_spikes, integer_trace
 from sast_compile.rounding import Rounded, rounded
-from sast_compile.samples import Samples, samples_for
+from sast_compile.samples import Samples, samples_for, samples_of
 from sast_compile.target import Target
 from sast_compile.trace import Layer, Tally, Trace
 
@@ -63,6 +65,20 @@ class Checked:
     def identical(self) -> bool:
         return all(layer.identical for layer in self.layers)
 
+    def __add__(self, other: Checked) -> Checked:
+        """On these samples and those of ``other``; one that broke off ran only if it differed."""
+        absent = self.absent or other.absent
+        if absent is not None:
+            differs = next((c for c in (self, other) if not c.identical), None)
+            return differs or replace(self, layers=(), absent=absent)
+        return Checked(
+            self.backend,
+            self.role,
+            tuple(a + b for a, b in zip(self.layers, other.layers, strict=True)),
+            seconds={what: s + other.seconds.get(what, 0) for what, s in self.seconds.items()},
+            own={**self.own, **other.own},
+        )
+
     @property
     def confirmed(self) -> set[str]:
         """The layers that an independent oracle computed, and not code of ours."""
@@ -80,29 +96,26 @@ class Ran:
 
 @dataclass(frozen=True)
 class Verification:
-    """All back ends on the same samples."""
+    """All back ends on the same samples.
+
+    ``silent`` are the layers without a spike: an equality there proves nothing. ``event_rate`` is
+    the largest share of an input's elements that is active in one step of one sample.
+    """
 
     program: Program
     samples: Samples
-    trace: Trace  # the reference interpreter's, with states
+    tallies: Mapping[str, Tally]  # the reference interpreter's
+    silent: list[str]
+    event_rate: float
     checked: tuple[Checked, ...]
     drift: tuple[Agreement, ...]  # L1 against the integers; empty without the float model
     drift_origin: str
     rounding: tuple[Rounded, ...] = ()  # the integers against the source's floats
 
     @property
-    def tallies(self) -> dict[str, Tally]:
-        return {n: layer.tally for n, layer in self.trace.layers.items() if layer.tally}
-
-    @property
     def latency(self) -> dict[str, int]:
         """In which step each output's column 0 is computed: how late the chip answers."""
         return {name: self.program.start_of(name) for name in self.program.outputs}
-
-    @property
-    def silent(self) -> list[str]:
-        """The layers without a spike: an equality there proves nothing."""
-        return [n for n, layer in self.trace.layers.items() if not layer.spikes.any()]
 
     @property
     def verdict(self) -> Verdict:
@@ -121,39 +134,110 @@ def verify(
     backends: Sequence[str] | None = None,
     model: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
-    events: Array | None = None,
+    events: Events | None = None,
+    most: int | None = None,
 ) -> Verification:
     """Every back end on the first ``samples`` test samples of the model's data.
 
     ``backends`` names them; by default all but those `ON_REQUEST`. ``events`` (samples, steps,
     *input shape) takes the place of that data. ``model`` is the source model; by default the file
-    that the artifact was made from, if it is still there unchanged.
+    that the artifact was made from, if it is still there unchanged. All runs go through the samples
+    side by side, a chunk of about ``most`` bytes at a time.
     Raises CompileError for an unknown back end or a model that is another.
     """
-    target = artifact.target
-    chosen = _chosen(backends, target)
+    chosen = _chosen(backends, artifact.target)
     source, no_source = find_source(artifact, model)
     program = artifact.program
     if events is None:
         data = samples_for(program, artifact.contract, artifact.provenance.data, samples)
     else:
-        data = Samples(events, None, f"{len(events)} given samples")
-    progress("reference interpreter")
-    trace = reference.run(program, data.events, record="states")
-    checked = [_golden(artifact)]
-    runners: dict[str, Callable[[], Ran]] = {
-        "emulator": lambda: Ran(emulator.run(program, data.events, "states")),
-        "torch-program": lambda: Ran(torch_program.run(program, data.events, "states")),
-        "cuda": lambda: Ran(torch_program.run(program, data.events, "states", "cuda")),
-        "torch": lambda: Ran(_torch(source, no_source, program, data.events)),
-        "lava": lambda: _lava(program, data.events),
-    }
-    for name in chosen:
-        progress(name)
-        checked.append(_check(name, _role(name, target), runners[name], trace))
-    drift, origin = _drift(artifact, source, trace, data)
+        data = samples_of(program, events, "given samples")
+        data = replace(data, origin=f"{data.count} given samples")
+    side = _SideBySide(program, source, no_source, artifact.target, progress)
+    each = AT_ONCE * sample_bytes(program, data, "states", interpreted=True)
+    size = chunk_size(data, each, most)
+    for begin, end in chunks(data, size):
+        side.add(data.array(begin, end), chosen)
+    drift, origin = _drift(artifact, source, side.drift, data)
     registers = tuple(rounded(source.program, program)) if source is not None else ()
-    return Verification(program, data, trace, tuple(checked), drift, origin, registers)
+    return Verification(
+        program,
+        data,
+        side.tallies,
+        [name for name, fires in side.fires.items() if not fires],
+        side.event_rate,
+        (_golden(artifact), *side.checked.values()),
+        drift,
+        origin,
+        registers,
+    )
+
+
+AT_ONCE = 4  # the reference's record, another's, that one as its back end keeps it, L1's spikes
+
+
+class _SideBySide:
+    """What the back ends gave so far, each chunk beside the reference interpreter's."""
+
+    def __init__(
+        self,
+        program: Program,
+        source: Source | None,
+        no_source: str,
+        target: Target,
+        progress: Callable[[str], None],
+    ) -> None:
+        self.program, self.source, self.no_source = program, source, no_source
+        self.target, self.progress, self.done = target, progress, 0
+        self.tallies: dict[str, Tally] = {}
+        self.fires: dict[str, bool] = {}
+        self.event_rate = 0.0
+        self.checked: dict[str, Checked] = {}
+        self.drift: dict[str, Agreement] = {}
+
+    def add(self, events: Array, chosen: Sequence[str]) -> None:
+        """The next samples; a back end that could not run is not asked again."""
+        self.progress("reference interpreter")
+        trace = reference.run(self.program, events, record="states")
+        for name, layer in trace.layers.items():
+            self.fires[name] = self.fires.get(name, False) or bool(layer.spikes.any())
+            if layer.tally:
+                self.tallies[name] = self.tallies.get(name, Tally()) + layer.tally
+        self.event_rate = max(self.event_rate, busiest(self.program, events))
+        for name in chosen:
+            if name not in self.checked or self.checked[name].absent is None:
+                self._check(name, events, trace)
+        for one in self._drifted(events, trace):
+            known = self.drift.get(one.layer)
+            self.drift[one.layer] = one if known is None else known + one
+        self.done += len(events)
+
+    def _check(self, name: str, events: Array, trace: Trace) -> None:
+        self.progress(name)
+        found = _check(name, _role(name, self.target), lambda: self._ran(name, events), trace)
+        layers = tuple(layer.moved(self.done) for layer in found.layers)
+        found = replace(found, layers=layers)
+        known = self.checked.get(name)
+        self.checked[name] = found if known is None else known + found
+
+    def _ran(self, name: str, events: Array) -> Ran:
+        match name:
+            case "emulator":
+                return Ran(emulator.run(self.program, events, "states"))
+            case "torch-program":
+                return Ran(torch_program.run(self.program, events, "states"))
+            case "cuda":
+                return Ran(torch_program.run(self.program, events, "states", "cuda"))
+            case "torch":
+                return Ran(_torch(self.source, self.no_source, self.program, events))
+            case _:
+                return _lava(self.program, events)
+
+    def _drifted(self, events: Array, trace: Trace) -> list[Agreement]:
+        """L1 against the integers; nothing without the source model."""
+        floats = None if self.source is None else hard_spikes(self.source, events)
+        integers = {name: trace[name].spikes for name in self.program.neurons}
+        return [] if floats is None else agreement(floats, integers)
 
 
 ROLES: dict[str, Role] = {
@@ -243,15 +327,11 @@ def _lava(program: Program, events: Array) -> Ran:
 
 
 def _drift(
-    artifact: Artifact, source: Source | None, trace: Trace, data: Samples
+    artifact: Artifact, source: Source | None, found: Mapping[str, Agreement], data: Samples
 ) -> tuple[tuple[Agreement, ...], str]:
     """L1 against the integers: on all samples with the source model, else on the golden ones."""
     if source is not None:
-        integers = {name: trace[name].spikes for name in artifact.program.neurons}
-        floats = hard_spikes(source, data.events)
-        if floats is None:
-            return (), NO_FLOATS
-        return tuple(agreement(floats, integers)), data.origin
+        return (tuple(found.values()), data.origin) if found else ((), NO_FLOATS)
     golden = artifact.golden
     if not golden.float_spikes:
         return (), NO_FLOATS

@@ -9,6 +9,7 @@ import pytest
 from sast_compile.backends.lava import lava_python
 from sast_compile.compile import compile_model
 from sast_compile.errors import BackendUnavailable
+from sast_compile.report import accuracy
 from sast_compile.report.accuracy import accuracy_levels
 from sast_compile.samples import samples_for
 from sast_compile.verification import Verdict, verify
@@ -40,7 +41,7 @@ def test_digits_are_proven_on_every_back_end(bits: int) -> None:
             assert dict(layer.values) == dict.fromkeys(("spikes", "u", "v"), SAMPLES * 16 * neurons)
 
 
-def test_digits_keep_their_accuracy() -> None:
+def test_digits_keep_their_accuracy(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = compile_model(ROOT / "models/digits/model.pt", "loihi2", 8)
     assert compiled.artifact is not None
     program = compiled.artifact.program
@@ -50,3 +51,5 @@ def test_digits_keep_their_accuracy() -> None:
     assert levels.n == 360
     assert levels.hard >= 0.95 * levels.n
     assert levels.integers >= 0.95 * levels.n
+    monkeypatch.setattr(accuracy, "chunk_size", lambda *_: 77)
+    assert accuracy_levels(compiled.source, program, samples) == levels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,19 @@ from float_programs import FloatLayer, float_chain
 
 from sast_compile import samples
 from sast_compile.contract import Contract, Encoding
-from sast_compile.errors import CompileError
-from sast_compile.samples import RANDOM_DENSITY, RANDOM_STEPS, random_samples, samples_for
+from sast_compile.data import event_files
+from sast_compile.errors import BadFile, CompileError
+from sast_compile.ir.ops import Input
+from sast_compile.ir.program import Node, Program
+from sast_compile.ir.sparse import SparseEvents, from_dense
+from sast_compile.samples import (
+    RANDOM_DENSITY,
+    RANDOM_STEPS,
+    random_samples,
+    samples_for,
+    samples_from,
+    samples_of,
+)
 
 PROGRAM = float_chain(FloatLayer(np.eye(7)))
 ENCODING = Encoding(steps=9, axes="C", values="binary", bin="1 ms")
@@ -53,7 +66,7 @@ def test_a_data_set_that_cannot_be_loaded_is_replaced_and_that_is_said(
     def absent(*_: Any) -> Any:
         raise CompileError("scikit-learn is not installed", hint="pip install sast-compile[data]")
 
-    monkeypatch.setattr(samples, "load_dataset", absent)
+    monkeypatch.setattr(samples, "open_dataset", absent)
     found = samples_for(PROGRAM, contract(), "digits", 3)
     assert found.events.shape == (3, RANDOM_STEPS, 7)
     assert "scikit-learn is not installed" in found.origin
@@ -74,3 +87,76 @@ def test_the_first_samples_of_a_data_set_with_their_labels() -> None:
     train = samples_for(PROGRAM, contract(), "digits", 5, split="train")
     assert train.origin == "digits, train split, first 5"
     assert not np.array_equal(train.events, some.events)
+
+
+# recordings, one by one
+
+EVENT = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])
+CAMERA = Program("camera", (Node("x", Input(shape=(2, 4, 3))),), ("x",))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five recordings, two of them below, whose number of events is in the file."""
+
+    def read(path: str) -> np.ndarray:
+        n = int(Path(path).read_text())
+        rng = np.random.default_rng(n)
+        events = np.zeros(n, EVENT)
+        for field, size in (("x", 3), ("y", 4), ("p", 2), ("t", 1000)):
+            events[field] = rng.integers(0, size, n)
+        return events
+
+    monkeypatch.setitem(event_files.READERS, ".bin", read)
+    (tmp_path / "set" / "below").mkdir(parents=True)
+    for number, name in enumerate(["a.bin", "below/c.bin", "below/b.bin", "z.BIN", "d.bin"]):
+        (tmp_path / "set" / name).write_text(str(7 + number))
+    (tmp_path / "set" / "notes.txt").write_text("no recording")
+    return tmp_path / "set"
+
+
+ORDER = [("a.bin", 7), ("below/b.bin", 9), ("below/c.bin", 8), ("d.bin", 11), ("z.BIN", 10)]
+
+
+@pytest.mark.parametrize("values", ["binary", "counts"])
+def test_a_folder_of_recordings_by_path(folder: Path, values: Any) -> None:
+    stated = contract(Encoding(steps=6, axes="PYX", values=values, bin="recording / 6"))
+    found = samples_from(CAMERA, stated, str(folder), None, None)
+    assert (found.count, found.steps, found.held, found.labels) == (5, 6, 0, None)
+    for at, (name, n) in enumerate(ORDER):
+        part = found.cut(at, at + 1)
+        assert isinstance(part, Mapping)
+        assert isinstance(part["x"], SparseEvents) == (values == "binary")
+        one = samples_from(CAMERA, stated, str(folder / name), None, None)
+        assert np.array_equal(found.events[at : at + 1], one.events)
+        if values == "counts":
+            assert one.events.sum() == n
+    assert found.events.shape == (5, 6, 2, 4, 3)
+    assert samples_from(CAMERA, stated, str(folder), None, 2).count == 2
+
+
+def test_only_the_recordings_of_a_chunk_are_read(folder: Path) -> None:
+    (folder / "d.bin").write_text("broken")
+    stated = contract(Encoding(steps=6, axes="PYX", values="binary", bin="recording / 6"))
+    found = samples_from(CAMERA, stated, str(folder), None, None)
+    assert found.array(0, 3).any(axis=(1, 2, 3, 4)).all()
+    with pytest.raises(ValueError, match="broken"):
+        found.cut(3, 4)
+
+
+def test_a_folder_without_recordings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadFile, match=r"holds no recording; hint: \*\.bin or \*\.aedat"):
+        samples_from(CAMERA, contract(ENCODING), str(tmp_path), None, None)
+    (tmp_path / "a.bin").write_text("1")
+    with pytest.raises(CompileError, match="states no encoding"):
+        samples_from(CAMERA, contract(), str(tmp_path), None, None)
+
+
+def test_inputs_that_differ_in_samples_are_refused() -> None:
+    two = Program("two", tuple(Node(n, Input(shape=(2,))) for n in "ab"), ("a",))
+    x = np.zeros((3, 4, 2), np.uint8)
+    assert samples_of(two, {"a": x, "b": from_dense(x)}, "x").count == 3
+    with pytest.raises(CompileError, match="differ in samples or steps"):
+        samples_of(two, {"a": x, "b": x[:2]}, "x")
+    with pytest.raises(CompileError, match="the inputs are"):
+        samples_of(two, {"a": x}, "x")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from sast_compile.ir.ops import Conv2d, Input
 from sast_compile.ir.pool import SumPool2d
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
-from sast_compile.report.synops import Operations, synops
+from sast_compile.report.synops import Operations, activity, synops
+from sast_compile.trace import Layer, Trace
 
 
 def test_one_spike_at_a_corner_and_one_inside(tmp_path: Path) -> None:
@@ -120,3 +122,19 @@ def test_a_spike_reaches_what_lies_behind_its_window() -> None:
         )
         brute += reached * int(x[(slice(None), slice(None), *index)].sum())
     assert found == (Operations("conv", brute, 0),)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int64])
+@pytest.mark.parametrize("most", [1, 3, 100, 127])
+def test_no_sum_of_spikes_overflows(kind: Any, most: int) -> None:
+    fires = loihi_neuron((3,), du=0, dv=0, threshold=1)
+    nodes = (Node("x", Input(shape=(3,))), Node("n", fires, (Edge("x"),)))
+    spikes = np.random.default_rng(most).integers(0, most + 1, (5, 300, 3)).astype(kind)
+    spikes[0] = most
+    events = np.ones((5, 300, 3), np.uint8)
+    found = activity(Program("p", nodes, ("n",)), events, Trace({"n": Layer(spikes)}))
+    assert found["n"].tolist() == spikes.astype(int).sum(axis=(0, 1)).tolist()
+    assert found["x"].tolist() == [1500] * 3
+    graded = (events * np.array([0, 7, 255])).astype(np.uint8)
+    found = activity(Program("p", nodes, ("n",)), graded, Trace({"n": Layer(spikes)}))
+    assert found["x"].tolist() == [0, 1500, 1500]  # a graded event is one message

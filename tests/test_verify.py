@@ -33,6 +33,7 @@ from sast_compile import verification
 from sast_compile.artifact import Artifact
 from sast_compile.backends import reference
 from sast_compile.backends.lava import LavaRun, Timings
+from sast_compile.chunks import sample_bytes
 from sast_compile.compare import Compared, compare_traces
 from sast_compile.compile import compile_model
 from sast_compile.errors import (
@@ -46,9 +47,9 @@ from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.types import Const
 from sast_compile.levels import integer_trace
-from sast_compile.samples import samples_for
+from sast_compile.samples import samples_for, samples_of
 from sast_compile.trace import Layer, Trace
-from sast_compile.verification import Checked, Verdict, find_source, verify
+from sast_compile.verification import Checked, Verdict, Verification, find_source, verify
 
 MODEL = Path(__file__).parents[1] / "models" / "digits" / "model.pt"
 SAMPLES = 12
@@ -192,7 +193,7 @@ class Device:
         trace = reference.run(self.program, x, record="states")
         kept = {n: v for n, v in trace.layers.items() if not self.layers or n in self.layers}
         own = dict.fromkeys(self.own, "reset 'subtract' (after_fire)")
-        return LavaRun(Trace(kept), Timings(1, 1), own)
+        return LavaRun(Trace(kept), Timings(1, 1, build=0.25), own)
 
 
 def by_name(checked: tuple[Checked, ...]) -> dict[str, Checked]:
@@ -315,6 +316,97 @@ def test_a_difference_is_located_to_the_value(monkeypatch: pytest.MonkeyPatch, l
     a, b = kinds[what]
     assert (found.ours, found.theirs) == (a[sample, step, neuron], b[sample, step, neuron])
     assert found.count == (a != b).sum()
+
+
+# ---- in chunks
+
+
+def most_for(many: int) -> int:
+    """The bound under which a chunk of the digits has ``many`` samples."""
+    program, data = (
+        digits().program,
+        samples_for(digits().program, digits().contract, digits().provenance.data, SAMPLES),
+    )
+    each = verification.AT_ONCE * sample_bytes(program, data, "states", interpreted=True)
+    return data.held + many * each
+
+
+def facts(result: Verification) -> dict[str, Any]:
+    """What a verification found, without the seconds."""
+    return {
+        "checked": [replace(c, seconds={}) for c in result.checked],
+        "tallies": result.tallies,
+        "silent": result.silent,
+        "event_rate": result.event_rate,
+        "drift": (result.drift, result.drift_origin),
+        "verdict": result.verdict,
+    }
+
+
+@pytest.mark.parametrize("layer", [None, "lif1", "lif2"])
+def test_chunks_of_any_size_find_the_same(
+    monkeypatch: pytest.MonkeyPatch, layer: str | None
+) -> None:
+    at = place("digits", layer or "lif1")
+    device = at.net.program if layer is None else with_weight(at, lambda w: w + 1)
+    monkeypatch.setattr(verification, "run_lava", Device(device, own=("lif2",)))
+    whole = verify(digits(), SAMPLES)
+    assert (whole.verdict is Verdict.DIFFERENT) == (layer is not None)
+    assert whole.tallies["lif1"] == reference.run(at.net.program, at.net.events)["lif1"].tally
+    assert whole.event_rate == at.net.events.reshape(SAMPLES * 16, -1).mean(axis=1).max()
+    for many in (1, 5):
+        names: list[str] = []
+        parts = verify(digits(), SAMPLES, progress=names.append, most=most_for(many))
+        assert names.count("lava") == -(-SAMPLES // many)
+        assert facts(parts) == facts(whole)
+        assert set(by_name(parts.checked)["lava"].seconds) == {"build", "step", "fetch", "total"}
+        took, all_at_once = (by_name(r.checked)["lava"].seconds for r in (parts, whole))
+        assert took["build"] == names.count("lava") * all_at_once["build"] > 0
+
+
+def test_a_layer_that_fires_in_one_chunk_is_not_silent() -> None:
+    x = digits_net().events[:2].copy()
+    for quiet in (0, 1):
+        some = x * (np.arange(2) != quiet)[:, None, None, None, None]
+        each = verification.AT_ONCE * sample_bytes(
+            digits().program, samples_of(digits().program, some, ""), "states", interpreted=True
+        )
+        for most in (None, some.nbytes + each):
+            result = verify(digits(), backends=["torch"], events=some, most=most)
+            assert result.silent == []
+            assert result.samples.origin == "2 given samples"
+
+
+@dataclass
+class Tiring:
+    """A device that gives up when it is called for the ``calls`` + 1st time."""
+
+    device: Device
+    calls: int = 1
+
+    def __call__(self, program: Program, x: Any, record: Any = "states") -> Any:
+        self.calls -= 1
+        if self.calls < 0:
+            raise BackendUnavailable("timed out")
+        return self.device(program, x, record)
+
+
+def test_an_oracle_that_breaks_off_proves_nothing_and_hides_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tiring = Tiring(Device(digits().program))
+    monkeypatch.setattr(verification, "run_lava", tiring)
+    result = verify(digits(), SAMPLES, most=most_for(5))
+    lava = by_name(result.checked)["lava"]
+    assert (lava.absent, lava.layers, tiring.calls) == ("timed out", (), -1)
+    assert result.verdict is Verdict.UNPROVEN
+    mutant = with_weight(place("digits", "lif1"), lambda w: w + 1)
+    monkeypatch.setattr(verification, "run_lava", Tiring(Device(mutant)))
+    result = verify(digits(), SAMPLES, most=most_for(5))
+    lava = by_name(result.checked)["lava"]
+    assert lava.layers[0].values["spikes"] == 5 * 16 * 128
+    assert not lava.identical
+    assert result.verdict is Verdict.DIFFERENT
 
 
 @pytest.mark.parametrize("layer", ["lif1", "lif2"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from typer import rich_utils
 
@@ -61,6 +63,29 @@ def working(text: str) -> Iterator[Status]:
         return
     with errors.status(text) as status:
         yield status
+
+
+@contextmanager
+def progress(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    """What hears how many more of ``total`` samples are done: a bar with samples a second.
+
+    Nothing is drawn where no one watches.
+    """
+    if PLAIN or not errors.is_terminal:
+        yield lambda done: None
+        return
+    rate = TextColumn("{task.fields[rate]}")
+    columns = (TextColumn(text), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    began = time.perf_counter()
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(text, total=total, rate="")
+
+        def told(done: int) -> None:
+            bar.advance(task, done)
+            a_second = bar.tasks[0].completed / (time.perf_counter() - began)
+            bar.update(task, rate=f"{a_second:,.0f} samples/s")
+
+        yield told
 
 
 def print_said(source: Source, console: Console) -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import typer
 
 from sast_compile.artifact import SUFFIX, load_artifact
+from sast_compile.chunks import MAX_MEMORY, bytes_of, fits_whole, sample_bytes
 from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
-from sast_compile.cli.console import errors, output, print_json, print_said, shown, table, working
-from sast_compile.compare import decisions
+from sast_compile.cli.console import errors, output, print_json, print_said, progress, shown, table
 from sast_compile.contract import Contract
 from sast_compile.data import dataset
 from sast_compile.errors import CompileError
@@ -21,9 +21,10 @@ from sast_compile.files import write_whole
 from sast_compile.frontend.source import read_source
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
-from sast_compile.report.synops import Operations, synops
+from sast_compile.report.synops import Operations
+from sast_compile.report.totals import Totals, totals, totals_of
 from sast_compile.samples import Samples, other_order, samples_for, samples_from
-from sast_compile.trace import Trace
+from sast_compile.trace import Record, Trace
 
 Model = Annotated[str, typer.Argument(help="A .sast or .net file (integers), or a .pt or .nir.")]
 Data = Annotated[str | None, typer.Option("--data", help="A data set of ours; default: its own.")]
@@ -31,18 +32,32 @@ Input = Annotated[
     str | None,
     typer.Option(
         "--input",
-        help="Events (samples, steps, *axes) as .npy or .npz, or one recording (.bin, .aedat).",
+        help="Events (samples, steps, *axes) as .npy or .npz, a recording (.bin, .aedat), or a "
+        "folder of recordings.",
     ),
 ]
 Key = Annotated[str | None, typer.Option("--key", help="The array's name in a .npz of several.")]
 Count = Annotated[int | None, typer.Option("--samples", min=1, help="How many samples to run.")]
-Record = Annotated[
+Recorded = Annotated[
     str, typer.Option(help="outputs, spikes (all layers), states or all (spikes, u and v).")
 ]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="A .npz for what is recorded.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda, cuda:N: a GPU, through torch.")]
+MaxMemory = Annotated[
+    str,
+    typer.Option(
+        "--max-memory",
+        help="For the events and records that are in memory at a time, like 500MB or 2GiB; the "
+        "program and its libraries come on top.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-RECORDS = {"outputs": "outputs", "spikes": "spikes", "states": "states", "all": "states"}
+RECORDS: dict[str, Record] = {
+    "outputs": "outputs",
+    "spikes": "spikes",
+    "states": "states",
+    "all": "states",
+}
 
 
 @dataclass(frozen=True)
@@ -61,11 +76,12 @@ def run_(
     events: Input = None,
     key: Key = None,
     samples: Count = None,
-    record: Record = "outputs",
+    record: Recorded = "outputs",
     out: Output = None,
     contract: ContractName = None,
     dt: Dt = None,
     device: Device = "cpu",
+    max_memory: MaxMemory = MAX_MEMORY,
     as_json: Json = False,
 ) -> None:
     """Run a network: decisions, spikes, synaptic operations and, with labels, the accuracy."""
@@ -73,19 +89,32 @@ def run_(
         raise CompileError(f"unknown record {record!r}", hint="outputs, spikes, states or all")
     net = runnable(model, stated_contract(contract, dt))
     chosen = _samples(net, data, events, key, samples)
-    kept = RECORDS[record] if record != "outputs" else "spikes"  # SynOps need every layer
-    with working("running"):
-        trace = execute(net.program, chosen.events, kept, device)  # type: ignore[arg-type]
-        operations = synops(net.program, chosen.events, trace)
-    if out is not None:
-        names = net.program.outputs if record == "outputs" else tuple(trace.layers)
-        write_npz(out, Trace({name: trace[name] for name in names}))
+    most = bytes_of(max_memory)
+    with progress("running", chosen.count) as told:
+        if out is None:
+            found = totals(net.program, chosen, most, device=device, told=told)
+        else:
+            found = recorded(net.program, chosen, RECORDS[record], most, out, device)
     if as_json:
-        print_json(_document(net, chosen, trace, operations, device))
+        print_json(_document(net, chosen, found, device))
         return
-    _print(net, chosen, trace, operations, device)
+    _print(net, chosen, found, device)
     if out is not None:
         output.print(f"[bold green]wrote[/] {shown(out)}", soft_wrap=True)
+
+
+def recorded(
+    program: Program, samples: Samples, record: Record, most: int, path: str, device: str
+) -> Totals:
+    """What the program does on ``samples``; its record, all in memory at once, lies at ``path``."""
+    kept: Record = "spikes" if record == "outputs" else record  # SynOps need every layer
+    each = sample_bytes(program, samples, kept)
+    fits_whole(samples, each, most, "the record")
+    trace = execute(program, samples.cut(0, samples.count), kept, device)
+    names = program.outputs if record == "outputs" else tuple(trace.layers)
+    found = totals_of(program, samples, trace)
+    write_npz(path, Trace({name: trace[name] for name in names}))
+    return found
 
 
 def runnable(path: str, contract: Contract | None) -> Runnable:
@@ -129,20 +158,17 @@ def write_npz(path: str, trace: Trace) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _document(
-    net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...], device: str
-) -> dict[str, Any]:
-    chosen = _decided(net, trace)
-    lists = {name: which.tolist() for name, which in chosen.items()}
+def _document(net: Runnable, data: Samples, found: Totals, device: str) -> dict[str, Any]:
+    lists = {name: which.tolist() for name, which in found.decisions.items()}
     return {
         "level": net.level,
         "computed_by": _computed_by(net, device),
         "origin": data.origin,
-        "samples": len(data.events),
+        "samples": found.samples,
         "decisions": next(iter(lists.values())) if len(lists) == 1 else lists,
-        "correct": None if data.labels is None else _correct(chosen, data.labels),
-        "spikes": {name: _spikes(net, trace, name) for name in trace.layers},
-        "synops": [asdict(one) for one in operations],
+        "correct": found.right,
+        "spikes": {name: _spikes(net, found, name) for name in _layers(net)},
+        "synops": [asdict(one) for one in found.operations],
     }
 
 
@@ -153,46 +179,37 @@ def _computed_by(net: Runnable, device: str) -> str:
     return "the emulator" if why is None else f"the interpreter ({why})"
 
 
-def _decided(net: Runnable, trace: Trace) -> dict[str, Array]:
-    """The decision of every output, by its name."""
-    return {name: decisions(trace[name].spikes) for name in net.program.outputs}
+def _layers(net: Runnable) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*net.program.neurons, *net.program.outputs)))
 
 
-def _correct(chosen: dict[str, Array], labels: Array) -> int:
-    (which,) = chosen.values()  # a data set with labels has one output
-    return int((which == labels).sum())
-
-
-def _spikes(net: Runnable, trace: Trace, name: str) -> int | None:
+def _spikes(net: Runnable, found: Totals, name: str) -> int | None:
     """The spikes of a layer; None for a readout, which does not fire."""
     neuron = net.program.neurons.get(name)
     fires = neuron is not None and neuron.fire is not None
-    return int(trace[name].spikes.sum()) if fires else None
+    return found.spikes(name) if fires else None
 
 
-def _print(
-    net: Runnable, data: Samples, trace: Trace, operations: tuple[Operations, ...], device: str
-) -> None:
-    steps = data.events.shape[1]
-    output.print(f"{len(data.events)} samples x {steps} steps ({shown(data.origin)})")
+def _print(net: Runnable, data: Samples, found: Totals, device: str) -> None:
+    output.print(f"{found.samples} samples x {found.steps} steps ({shown(data.origin)})")
     output.print(
         f"{shown(net.level)}, computed by {shown(_computed_by(net, device))}", soft_wrap=True
     )
     rows = table("spikes", "layer", ">spikes", ">per neuron and step")
-    for name, layer in trace.layers.items():
-        spikes = _spikes(net, trace, name)
-        cells = ["none", ""] if spikes is None else [f"{spikes:,}", f"{layer.spikes.mean():.4f}"]
+    for name in _layers(net):
+        spikes = _spikes(net, found, name)
+        cells = ["none", ""] if spikes is None else [f"{spikes:,}", f"{found.rate(name):.4f}"]
         rows.add_row(shown(name), *cells)
     output.print(rows)
-    _print_operations(operations, len(data.events))
-    chosen = _decided(net, trace)
-    if data.labels is None:
-        for name, which in chosen.items():
-            first = " ".join(map(str, which[:32])) + (" .." if len(which) > 32 else "")
-            output.print(f"decisions{'' if len(chosen) == 1 else f' of {shown(name)}'}: {first}")
+    _print_operations(found.operations, found.samples)
+    if found.right is not None:
+        output.print(f"accuracy: {found.accuracy:.2%} ({found.right}/{found.samples})")
         return
-    correct, n = _correct(chosen, data.labels), len(data.labels)
-    output.print(f"accuracy: {correct / n:.2%} ({correct}/{n})")
+    for name, which in found.decisions.items():
+        first = " ".join(map(str, which[:32])) + (" .." if len(which) > 32 else "")
+        output.print(
+            f"decisions{'' if len(found.decisions) == 1 else f' of {shown(name)}'}: {first}"
+        )
 
 
 def _print_operations(operations: tuple[Operations, ...], samples: int) -> None:

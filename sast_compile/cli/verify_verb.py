@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +10,13 @@ import typer
 from msgspec import UnsetType
 
 from sast_compile.artifact import SUFFIX, load_artifact
+from sast_compile.backends import reference
+from sast_compile.chunks import MAX_MEMORY, bytes_of
 from sast_compile.cli.console import errors, output, print_json, shown, table, working
+from sast_compile.cli.run_verb import MaxMemory
 from sast_compile.compare import Compared, Difference
 from sast_compile.diagnose import Seen, inputs_seen
 from sast_compile.errors import CompileError
-from sast_compile.ir.events import busiest
 from sast_compile.verification import Checked, Verdict, Verification, verify
 
 SHOWN_INPUTS = 12
@@ -50,6 +52,7 @@ def verify_(
     samples: Count = 100,
     backend: Chosen = None,
     model: Model = None,
+    max_memory: MaxMemory = MAX_MEMORY,
     as_json: Json = False,
 ) -> None:
     """Compare every back end with the reference interpreter: spikes, u and v, value by value.
@@ -64,7 +67,12 @@ def verify_(
     backends = backend.split(",") if backend is not None else None
     with working("verifying") as status:
         result = verify(
-            artifact, samples, backends, model, lambda name: status.update(f"verifying: {name}")
+            artifact,
+            samples,
+            backends,
+            model,
+            lambda name: status.update(f"verifying: {name}"),
+            most=bytes_of(max_memory),
         )
     if as_json:
         print_json(_document(path, result))
@@ -86,7 +94,7 @@ def newest() -> str:
 
 
 def _print(result: Verification) -> None:
-    samples, steps = result.samples.events.shape[:2]
+    samples, steps = result.samples.count, result.samples.steps
     output.print(f"{samples} samples x {steps} steps ({shown(result.samples.origin)})")
     late = ", ".join(f"{shown(name)} {steps}" for name, steps in result.latency.items())
     output.print(f"steps of latency, which the comparison takes out: {late}", soft_wrap=True)
@@ -108,7 +116,7 @@ def _print_event_rate(result: Verification, stated: float | UnsetType) -> None:
     """Whether the samples are as sparse as the proof of no overflow supposes."""
     if isinstance(stated, UnsetType):
         return
-    found = busiest(result.program, result.samples.events)
+    found = result.event_rate
     text = (
         f"event rate: at most {found:.4g} of an input's elements are active in one step of these "
         f"samples; overflow is excluded up to {stated:.4g}"
@@ -150,7 +158,10 @@ def _print_difference(result: Verification, checked: Checked) -> None:
     output.print(f"[bold red]first difference[/] {BACKENDS[checked.backend]}: {_where(difference)}")
     if checked.backend == "golden":
         return
-    seen = inputs_seen(result.program, result.trace, result.samples.events, difference)
+    at = difference.sample
+    events = result.samples.array(at, at + 1)
+    trace = reference.run(result.program, events)
+    seen = inputs_seen(result.program, trace, events, replace(difference, sample=0))
     for line in _seen_lines(seen):
         output.print(f"    {shown(line)}")
 
@@ -235,7 +246,7 @@ def _print_verdict(result: Verification) -> None:
 
 
 def _document(path: str, result: Verification) -> dict[str, Any]:
-    samples, steps = result.samples.events.shape[:2]
+    samples, steps = result.samples.count, result.samples.steps
     return {
         "artifact": path,
         "verdict": result.verdict.name.lower(),

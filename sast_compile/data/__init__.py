@@ -11,29 +11,43 @@ from typing import NamedTuple
 from sast_compile.contract import Encoding
 from sast_compile.data import digits, gesture_sim, nmnist_sim, recordings
 from sast_compile.data.digits import SplitName
-from sast_compile.data.events import Split
+from sast_compile.data.events import Labelled, Split
 from sast_compile.errors import CompileError
 
-__all__ = ["SPLITS", "Dataset", "Split", "SplitName", "dataset", "dataset_names", "load_dataset"]
+__all__ = [
+    "SPLITS",
+    "Dataset",
+    "Labelled",
+    "Split",
+    "SplitName",
+    "dataset",
+    "dataset_names",
+    "load_dataset",
+    "open_dataset",
+]
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 
 class Dataset(NamedTuple):
-    """A data set: how to load a split, how events became tensors, and the time step in seconds.
+    """A data set: how to open a split, how events became tensors, and the time step in seconds.
 
     ``credit`` names who recorded the events, and their licence where it asks for that.
     """
 
-    load: Callable[[SplitName], Split]
+    open: Callable[[SplitName], Labelled]
     encoding: Encoding
     dt: float
     simulated: bool
     credit: str | None = None
 
+    def load(self, split: SplitName) -> Split:
+        """One split in memory."""
+        return self.open(split).whole()
+
 
 def _recorded(
-    load: Callable[[Path | None, SplitName], Split], dt: float, credit: str
+    load: Callable[[Path | None, SplitName], Labelled], dt: float, credit: str
 ) -> Callable[[Path | None], Dataset]:
     return lambda folder: Dataset(
         partial(load, folder), recordings.ENCODING, dt, simulated=False, credit=credit
@@ -41,7 +55,7 @@ def _recorded(
 
 
 def _simulated(
-    load: Callable[[SplitName], Split], encoding: Encoding, dt: float
+    load: Callable[[SplitName], Labelled], encoding: Encoding, dt: float
 ) -> Callable[[Path | None], Dataset]:
     return lambda folder: Dataset(load, encoding, dt, simulated=True)
 
@@ -77,11 +91,16 @@ def dataset(name: str, folder: Path | None = None) -> Dataset:
 
 
 def load_dataset(name: str, split: str, folder: Path | None = None) -> Split:
-    """One split of a data set; raises CompileError if either name is unknown."""
+    """One split of a data set in memory; raises CompileError if either name is unknown."""
+    return open_dataset(name, split, folder).whole()
+
+
+def open_dataset(name: str, split: str, folder: Path | None = None) -> Labelled:
+    """One split, to be read a few samples at a time; CompileError if either name is unknown."""
     found = dataset(name, folder)
     if split not in SPLITS:
         raise _unknown("split", split, SPLITS)
-    return found.load(split)
+    return found.open(split)
 
 
 def _unknown(what: str, name: str, known: tuple[str, ...]) -> CompileError:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.contract import Encoding
-from sast_compile.data.events import Split, simulate, triangle_path
+from sast_compile.data.events import Labelled, Split, labelled, simulate, triangle_path
 from sast_compile.errors import CompileError
 
 SplitName: TypeAlias = Literal["train", "validation", "test"]
@@ -32,11 +32,11 @@ MOVES_PER_SACCADE = 32
 TEST, VALIDATION = 360, 270
 
 
-def load(name_of_split: SplitName) -> Split:
+def load(name_of_split: SplitName) -> Labelled:
     """The events and labels of ``train`` (1167), ``validation`` (270) or ``test`` (360)."""
     events, labels = _all_digits()
     chosen = _indices(len(labels))[name_of_split]
-    return Split(events[chosen], labels[chosen])
+    return labelled(Split(events[chosen], labels[chosen]))
 
 
 def _indices(n: int) -> dict[SplitName, npt.NDArray[np.int64]]:

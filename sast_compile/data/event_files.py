@@ -1,12 +1,11 @@
-"""Events from files: arrays (.npy, .npz), and recordings of event cameras through tonic."""
+"""Recordings of event cameras, read through tonic."""
 
 from __future__ import annotations
 
-import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -14,35 +13,11 @@ import numpy.typing as npt
 from sast_compile.contract import Contract, Encoding
 from sast_compile.errors import BackendUnavailable, BadFile, CompileError
 from sast_compile.files import read_whole
+from sast_compile.ir.sparse import SparseEvents, from_spikes
 
 Array: TypeAlias = npt.NDArray[Any]
 EVENT = np.dtype([("x", int), ("y", int), ("t", int), ("p", int)])  # t in microseconds
 AXES = {"P": "p", "Y": "y", "X": "x"}  # the letters of a contract's axes, as tonic's fields
-
-
-def read_array(path: str, key: str | None = None) -> Array:
-    """The array in a .npy, or in a .npz the only one or the one called ``key``; BadFile if none."""
-    stored = read_whole(path)
-    try:
-        data = np.load(io.BytesIO(stored), allow_pickle=False)
-        if isinstance(data, np.ndarray):
-            return data
-        with data:
-            return np.asarray(data[_member(list(data.files), key, path)])
-    except (ValueError, OSError, EOFError, MemoryError, BadZipFile) as error:
-        # numpy's own words recommend unpickling, which could run what the file says
-        why = "damaged, foreign, or of Python objects" if "pickle" in str(error) else error
-        raise BadFile(f"is no .npy of numbers: {why}", where=path) from None
-
-
-def _member(names: list[str], key: str | None, path: str) -> str:
-    if key is not None and key not in names:
-        raise BadFile(f"holds no array {key!r}", where=path, hint=f"there is {', '.join(names)}")
-    if key is None and len(names) != 1:
-        raise BadFile(
-            f"holds {len(names)} arrays", where=path, hint=f"--key, one of {', '.join(names)}"
-        )
-    return key if key is not None else names[0]
 
 
 def is_recording(path: str) -> bool:
@@ -50,27 +25,58 @@ def is_recording(path: str) -> bool:
     return Path(path).suffix.lower() in READERS
 
 
-def read_recording(path: str, contract: Contract, shape: tuple[int, ...]) -> Array:
-    """One recording as events uint8 (1, steps, *shape), binned as the contract's encoding says.
+def recordings_in(folder: str) -> list[str]:
+    """The recordings in a folder and below it, by path; BadFile if there is none."""
+    found = sorted(str(p) for p in Path(folder).rglob("*") if is_recording(str(p)) and p.is_file())
+    if not found:
+        endings = " or ".join(f"*{ending}" for ending in READERS)
+        raise BadFile("holds no recording", where=folder, hint=f"{endings}, in it or below it")
+    return found
 
-    Steps are equal parts of the recording from its first event to its last, so a recording of any
-    length is one sample. Index p of a polarity axis is the file's polarity. Raises CompileError if
-    the contract states no encoding, or an event lies outside ``shape``; BackendUnavailable if tonic
-    is not installed.
+
+def read_recording(
+    path: str, contract: Contract, shape: tuple[int, ...]
+) -> SparseEvents | npt.NDArray[np.uint8]:
+    """One recording as one sample, binned as the contract's encoding says.
+
+    Binary events are sparse, counts (at most 255 a step) an array (1, steps, *shape). Steps are
+    equal parts of the recording from its first event to its last, so a recording of any length is
+    one sample. Index p of a polarity axis is the file's polarity. Raises CompileError if the
+    contract states no encoding, or an event lies outside ``shape``; BackendUnavailable if tonic is
+    not installed.
     """
-    encoding = contract.encoding
-    if encoding is None:
+    encoding = stated_encoding(contract, path)
+    read_whole(path)  # a file that is absent or empty is named before tonic is
+    events = READERS[Path(path).suffix.lower()](path)
+    if encoding.values == "binary":
+        return as_sparse(events, encoding, shape, path)
+    step, index = _places(events, encoding, shape, path)
+    counts = np.zeros((encoding.steps, math.prod(shape)), np.int64)
+    np.add.at(counts, (step, index), 1)
+    return np.minimum(counts, 255).astype(np.uint8).reshape(1, encoding.steps, *shape)
+
+
+def stated_encoding(contract: Contract, path: str) -> Encoding:
+    """How the model wants events binned; CompileError if its contract does not say."""
+    if contract.encoding is None:
         raise CompileError(
             "the model's contract states no encoding (steps, axes), so events cannot be binned",
             where=path,
             hint="bin them yourself and give a .npy (samples, steps, *axes)",
         )
-    read_whole(path)  # a file that is absent or empty is named before tonic is
-    return binned(READERS[Path(path).suffix.lower()](path), encoding, shape, path)
+    return contract.encoding
 
 
-def binned(events: Array, encoding: Encoding, shape: tuple[int, ...], path: str) -> Array:
-    """Events with fields x, y, t, p as uint8 (1, steps, *shape); ``path`` names them in errors."""
+def as_sparse(events: Array, encoding: Encoding, shape: tuple[int, ...], path: str) -> SparseEvents:
+    """Events with fields x, y, t, p as one binary sample; ``path`` names them in errors."""
+    step, index = _places(events, encoding, shape, path)
+    return from_spikes(shape, 1, encoding.steps, step, index)
+
+
+def _places(
+    events: Array, encoding: Encoding, shape: tuple[int, ...], path: str
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The step of each event, and its index in the flattened ``shape``."""
     if len(encoding.axes) != len(shape) or not set(encoding.axes) <= set(AXES):
         raise CompileError(
             f"events have axes P, Y and X, the model's are {encoding.axes} {shape}", where=path
@@ -87,13 +93,11 @@ def binned(events: Array, encoding: Encoding, shape: tuple[int, ...], path: str)
             )
     time = events["t"].astype(np.int64) - int(events["t"].min())
     step = time * encoding.steps // (int(time.max()) + 1)
-    counts = np.zeros((encoding.steps, *shape), np.int64)
-    np.add.at(counts, (step, *at), 1)
-    most = 1 if encoding.values == "binary" else 255
-    return np.minimum(counts, most).astype(np.uint8)[None]
+    return step, np.ravel_multi_index(tuple(at), shape).astype(np.int64)
 
 
-def _tonic(path: str) -> Any:
+def tonic_io(path: str) -> Any:
+    """tonic's readers; BackendUnavailable naming ``path`` if it is not installed."""
     try:
         import tonic.io
     except ImportError as error:
@@ -109,11 +113,11 @@ def read_nmnist(path: str) -> Array:
     """The events of one N-MNIST recording: fields x, y, t (microseconds), p."""
     if Path(path).stat().st_size % 5:
         raise BadFile("is cut off: N-MNIST's events have 5 bytes each", where=path)
-    return np.asarray(_tonic(path).read_mnist_file(path, EVENT))
+    return np.asarray(tonic_io(path).read_mnist_file(path, EVENT))
 
 
 def _dvs_gesture(path: str) -> Array:
-    read = _tonic(path).read_dvs_ibm
+    read = tonic_io(path).read_dvs_ibm
     try:
         return np.asarray(read(path)[1])
     except (ValueError, KeyError, IndexError, UnicodeError) as error:

@@ -12,12 +12,30 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sast_compile.data.stored import Stored, in_memory
+
 
 class Split(NamedTuple):
     """One part of a data set: ``events`` uint8 (n, T, *axes) and ``labels`` int64 (n,)."""
 
     events: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.int64]
+
+
+class Labelled(NamedTuple):
+    """One part of a data set, whose events are read when they are asked for."""
+
+    events: Stored
+    labels: npt.NDArray[np.int64]  # (n,)
+
+    def whole(self) -> Split:
+        """All of it in memory."""
+        return Split(self.events.dense(), self.labels)
+
+
+def labelled(split: Split) -> Labelled:
+    """What is in memory already, to be read like what is not."""
+    return Labelled(in_memory(split.events), split.labels)
 
 
 def triangle_path(amplitude: float, steps: int) -> npt.NDArray[np.float64]:

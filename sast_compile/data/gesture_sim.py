@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sast_compile.data import gesture_motion
 from sast_compile.data.cache import cached
 from sast_compile.data.digits import SplitName
-from sast_compile.data.events import Split
+from sast_compile.data.events import Labelled, Split
 from sast_compile.data.gesture_motion import Body, Performance, gesture_of, perform
 from sast_compile.data.recordings import ENCODING, GESTURE_SHAPE, SHRINK
 
@@ -40,7 +40,7 @@ NOISE = (0.01, 0.06)  # events per pixel and second, from and to
 VERSION = 1  # of this file and of gesture_motion: what the cache's key must tell apart
 
 
-def load(split: SplitName) -> Split:
+def load(split: SplitName) -> Labelled:
     """The events and labels of ``train`` (4,400), ``validation`` (550) or ``test`` (1,100)."""
     first, last = NUMBERS[split]
     key = {

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from sast_compile.contract import Encoding
 from sast_compile.data.cache import cached
 from sast_compile.data.digits import SplitName
-from sast_compile.data.events import Split
+from sast_compile.data.events import Labelled, Split
 from sast_compile.data.mnist import SIDE, training_images
 
 Floats = npt.NDArray[np.float32]
@@ -49,7 +49,7 @@ PARAMETERS: dict[str, object] = {
 }
 
 
-def load(split: SplitName) -> Split:
+def load(split: SplitName) -> Labelled:
     """The events and labels of ``train`` (20,000), ``validation`` (2,000) or ``test`` (10,000)."""
     first, last = IMAGES[split]
     key = {**PARAMETERS, "images": (first, last)}

@@ -9,7 +9,7 @@ p of the polarity axis is the file's polarity.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from sast_compile.contract import Encoding
 from sast_compile.data.digits import SplitName
-from sast_compile.data.event_files import binned, read_nmnist
-from sast_compile.data.events import Split
+from sast_compile.data.event_files import as_sparse, read_nmnist, tonic_io
+from sast_compile.data.events import Labelled
+from sast_compile.data.stored import Stored
 from sast_compile.errors import BackendUnavailable, CompileError
+from sast_compile.ir.sparse import SparseEvents, one_after_another
 
 ENCODING = Encoding(steps=20, axes="PYX", values="binary", bin="recording / 20")
 NMNIST_SHAPE, GESTURE_SHAPE = (2, 34, 34), (2, 32, 32)
@@ -33,9 +35,10 @@ HELD_OUT = 5000  # of N-MNIST's 60,000 training recordings, for validation
 PARTS = {"train": slice(0, 700), "validation": slice(700, 800), "test": slice(800, 1000)}
 
 
-def load_nmnist_1k(folder: Path | None, split: SplitName) -> Split:
+def load_nmnist_1k(folder: Path | None, split: SplitName) -> Labelled:
     """Recordings 1 to 1000, 700/100/200 by a fixed permutation, from ``folder``/Train/<digit>/."""
     home = _home(folder, "nmnist-1k", ("", "nmnist1k"), "Train")
+    tonic_io("nmnist-1k")  # whether it is here is said now, not when the first recording is read
     paths = sorted(home.glob("Train/[0-9]/*.bin"), key=lambda path: path.name)
     if len(paths) != 1000:
         raise CompileError(
@@ -45,19 +48,20 @@ def load_nmnist_1k(folder: Path | None, split: SplitName) -> Split:
         )
     order = np.random.RandomState(0).permutation(1000)[PARTS[split]]
     chosen = [paths[i] for i in order]
-    events = [read_nmnist(str(path)) for path in chosen]
-    return _split(events, [int(path.parent.name) for path in chosen], NMNIST_SHAPE)
+    labels = [int(path.parent.name) for path in chosen]
+    return _labelled(lambda i: read_nmnist(str(chosen[i])), labels, NMNIST_SHAPE)
 
 
-def load_nmnist(folder: Path | None, split: SplitName) -> Split:
+def load_nmnist(folder: Path | None, split: SplitName) -> Labelled:
     """All recordings: 55,000 to train, 5,000 held out of the training part, 10,000 to test."""
     home = _home(folder, "nmnist", ("",), "NMNIST")
     stored = _of_tonic("NMNIST", "nmnist")(save_to=str(home), train=split != "test")
     chosen = _chosen(len(stored), split)
-    return _split((stored[i][0] for i in chosen), [stored.targets[i] for i in chosen], NMNIST_SHAPE)
+    labels = [stored.targets[i] for i in chosen]
+    return _labelled(lambda i: stored[chosen[i]][0], labels, NMNIST_SHAPE)
 
 
-def load_dvs_gesture(folder: Path | None, split: SplitName) -> Split:
+def load_dvs_gesture(folder: Path | None, split: SplitName) -> Labelled:
     """The gestures at 32x32; users 20 to 23 of the training part are held out for validation."""
     home = _home(folder, "dvs-gesture", ("",), "DVSGesture")
     stored = _of_tonic("DVSGesture", "dvs-gesture")(save_to=str(home), train=split != "test")
@@ -67,7 +71,7 @@ def load_dvs_gesture(folder: Path | None, split: SplitName) -> Split:
         if split == "test" or (user >= 20) == (split == "validation")
     ]
     labels = [stored.targets[i] for i in wanted]
-    return _split((_shrunk(stored[i][0]) for i in wanted), labels, GESTURE_SHAPE)
+    return _labelled(lambda i: _shrunk(stored[wanted[i]][0]), labels, GESTURE_SHAPE)
 
 
 def _chosen(n: int, split: SplitName) -> npt.NDArray[np.int64]:
@@ -84,9 +88,19 @@ def _shrunk(events: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return small
 
 
-def _split(events: Iterable[npt.NDArray[Any]], labels: list[int], shape: tuple[int, ...]) -> Split:
-    frames = [binned(each, ENCODING, shape, "recording")[0] for each in events]
-    return Split(np.stack(frames), np.array(labels, dtype=np.int64))
+def _labelled(
+    read: Callable[[int], npt.NDArray[Any]], labels: Sequence[int], shape: tuple[int, ...]
+) -> Labelled:
+    """The recordings that ``read`` gives by number, binned when they are asked for."""
+
+    def cut(begin: int, end: int) -> SparseEvents:
+        numbers = range(begin, end)
+        return one_after_another(
+            [as_sparse(read(i), ENCODING, shape, "recording") for i in numbers]
+        )
+
+    stored = Stored((len(labels), ENCODING.steps, *shape), cut)
+    return Labelled(stored, np.array(labels, dtype=np.int64))
 
 
 def _home(folder: Path | None, name: str, inside: tuple[str, ...], wanted: str) -> Path:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sast_compile.errors import CompileError
 from sast_compile.ir.program import Program
 from sast_compile.ir.sparse import SparseEvents, check_sparse
-from sast_compile.ir.types import Array, Float
+from sast_compile.ir.types import Array, Float, Int
 
 OfInput: TypeAlias = npt.ArrayLike | SparseEvents
 Events: TypeAlias = OfInput | Mapping[str, OfInput]
@@ -80,11 +80,14 @@ def by_input(program: Program, events: Events) -> dict[str, OfInput]:
 
 def busiest(program: Program, events: Events) -> float:
     """The largest share of an input's elements that is other than 0 in one step of one sample."""
-    batch = input_batch(program, events)
-    return max(
-        float((data != 0).reshape(*data.shape[:2], -1).mean(axis=2).max())
-        for data in batch.values()
-    )
+    return max(_busiest(data) for data in by_input(program, events).values())
+
+
+def _busiest(data: OfInput) -> float:
+    if isinstance(data, SparseEvents):
+        return data.busiest()
+    array = np.asarray(data)
+    return float((array != 0).reshape(*array.shape[:2], -1).mean(axis=2).max())
 
 
 def together(events: Mapping[str, Array]) -> Array:
@@ -105,24 +108,31 @@ def together(events: Mapping[str, Array]) -> Array:
 
 
 def _fitting(program: Program, name: str, data: OfInput) -> Array | SparseEvents:
+    if not isinstance(data, SparseEvents):
+        return _checked(program, name, np.asarray(data))
+    check_shape(program, name, (data.samples, data.steps, *data.shape))
+    element = program.types[name].element
+    if isinstance(element, Int) and element.high < 1 and len(data.index):
+        raise CompileError(f"events 0..1 are not integers of {element}", where=name)
+    return check_sparse(data, name)
+
+
+def check_shape(program: Program, name: str, shape: tuple[int, ...]) -> None:
+    """CompileError unless ``shape`` is (samples, steps, *shape of the input), with a sample."""
     type_ = program.types[name]
-    if isinstance(data, SparseEvents):
-        if data.shape == type_.shape and data.samples:
-            return check_sparse(data, name)
-        data = data.to_dense()  # for the message
-    return _checked(program, name, np.asarray(data))
+    if len(shape) < 2 or shape[2:] != type_.shape or shape[0] < 1:
+        raise CompileError(
+            f"events of shape {shape} do not fit {type_}",
+            where=name,
+            hint=f"(samples, steps, {', '.join(map(str, type_.shape))}) is expected",
+        )
 
 
 def _checked(program: Program, name: str, data: Array) -> Array:
     type_ = program.types[name]
     if data.dtype.kind not in "biuf":
         raise CompileError(f"events of {data.dtype} are no numbers", where=name)
-    if data.ndim < 2 or data.shape[2:] != type_.shape or data.shape[0] < 1:
-        raise CompileError(
-            f"events of shape {data.shape} do not fit {type_}",
-            where=name,
-            hint=f"(samples, steps, {', '.join(map(str, type_.shape))}) is expected",
-        )
+    check_shape(program, name, data.shape)
     if not isinstance(type_.element, Float):
         low, high = type_.element.low, type_.element.high
         fractions = data.dtype.kind == "f" and (

@@ -9,7 +9,7 @@ from typing import Any
 from sast_compile.compile import Compiled, compile_model
 from sast_compile.errors import BadFile, CompileError
 from sast_compile.files import read_whole, write_whole
-from sast_compile.report.integers import Integers, measured
+from sast_compile.report.totals import Totals, totals
 from sast_compile.samples import samples_for
 
 MARKER = "<!-- measured: sast-compile card -->"
@@ -63,7 +63,7 @@ def _levels(folder: Path, facts: dict[str, Any], target: str) -> Iterator[str]:
             yield f"| INT{bits} on {target} | | refused |"
             notes.append(f"INT{bits}: {error}")
             continue
-        yield f"| INT{bits} on {target} (L2 = L3) | | {found.right / found.n:.2%} |"
+        yield f"| INT{bits} on {target} (L2 = L3) | | {found.accuracy:.2%} |"
         notes.append(
             f"Synaptic operations a sample, INT{bits}: {found.input_operations:,.0f} by input "
             f"events, {found.hidden_operations:,.0f} by hidden spikes."
@@ -80,11 +80,11 @@ def _training(facts: dict[str, Any]) -> Iterator[str]:
     yield f"({versions})."
 
 
-def integers(compiled: Compiled) -> Integers:
+def integers(compiled: Compiled) -> Totals:
     """The compiled network on the whole test split of its model's data set."""
     assert compiled.artifact is not None
     program, source = compiled.artifact.program, compiled.source
     samples = samples_for(program, source.contract, source.dataset, None)
     if samples.labels is None:
         raise CompileError(f"no labelled data: {samples.origin}", where=source.path)
-    return measured(program, samples.events, samples.labels)
+    return totals(program, samples)

@@ -19,6 +19,7 @@ from sast_compile.artifact import load_artifact
 from sast_compile.backends import reference, torch_program
 from sast_compile.frontend.netx_to_ir import read_net
 from sast_compile.ir.program import Program
+from sast_compile.ir.sparse import from_dense
 from sast_compile.trace import Trace
 
 
@@ -253,6 +254,49 @@ def test_a_graph_is_emitted_beside_its_artifact(sast: Command, here: Path) -> No
     )
     assert list(one["spikes"].values()) == list(other["spikes"].values())
     assert one["decisions"] == other["decisions"]
+
+
+# more samples than memory
+
+
+def test_chunks_of_any_size_print_the_same(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    run = ["run", "net.sast", "--input", "events.npy"]
+    for extra in ([], ["--json"]):
+        whole = sast(*run, *extra)
+        assert whole.code == 0
+        for most in (600, 1200):  # a chunk of one sample, and of two
+            assert sast(*run, *extra, "--max-memory", most).out == whole.out
+    words = sast(*run, "--max-memory", 100).message
+    assert words.startswith("--max-memory: one sample takes ")
+    assert "; 100 bytes are allowed; hint: at least " in words
+    assert "'lots' is no size of memory" in sast(*run, "--max-memory", "lots").message
+
+
+def test_a_record_that_does_not_fit_is_refused(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    run = ["run", "net.sast", "--input", "events.npy", "-o", "out.npz", "--max-memory", 1200]
+    words = sast(*run).message
+    assert "the record of 4 samples takes " in words
+    assert "; hint: --samples 2, --record outputs, or --max-memory " in words
+    assert not (here / "out.npz").exists()
+    assert sast(*run, "--samples", 2).code == 0
+    assert sast(*run[:-1], words.split()[-1]).code == 0
+
+
+def test_sparse_events_give_the_same(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    sparse = from_dense(events)
+    np.savez("sparse.npz", first=sparse.first, index=sparse.index, shape=events.shape)
+    dense = document(sast("run", "net.sast", "--input", "events.npy", "--json"))
+    found = document(sast("run", "net.sast", "--input", "sparse.npz", "--json"))
+    assert {**found, "origin": ""} == {**dense, "origin": ""}
+    np.savez("sparse.npz", first=sparse.first, index=sparse.index, shape=(4, 12, 2, 3))
+    words = sast("run", "net.sast", "--input", "sparse.npz").message
+    assert "holds an array of shape (4, 12, 2, 3)" in words
 
 
 # the order of the axes

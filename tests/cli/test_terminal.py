@@ -34,6 +34,17 @@ def test_pipes_get_no_colours_and_no_spinner(here: Path) -> None:
     assert "\r" not in ended.out
 
 
+def test_a_run_is_watched_on_a_terminal_only(here: Path) -> None:
+    run = ["run", "net.sast", "--samples", "40", "--max-memory", "200kB"]
+    watched = on_terminal(run, here, TERM="xterm-256color", COLUMNS="120")
+    assert "samples/s" in watched
+    assert "40/40" in watched
+    ended = as_process(*run, cwd=here, TERM="xterm-256color")
+    assert (ended.code, ended.err) == (0, "")
+    assert "samples/s" not in ended.out
+    assert "samples/s" not in on_terminal(run, here, TERM="xterm-256color", NO_COLOR="1")
+
+
 def test_no_color_holds_on_a_terminal(here: Path) -> None:
     assert ESCAPE in on_terminal(["net.nir"], here, TERM="xterm-256color")
     for arguments in (["net.nir"], ["--help"]):

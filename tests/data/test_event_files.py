@@ -15,6 +15,7 @@ import small_nets
 from sast_compile.contract import Contract, Encoding
 from sast_compile.data.event_files import EVENT, is_recording, read_recording
 from sast_compile.errors import BackendUnavailable, BadFile, CompileError
+from sast_compile.ir.sparse import SparseEvents, check_sparse
 
 SHARED = Path(os.environ.get("SAST_SHARED") or Path(__file__).parents[2].parent / "shared")
 NMNIST = SHARED / "nmnist1k" / "Train"
@@ -45,7 +46,9 @@ def test_events_fall_into_equal_parts_of_the_recording(recording: str) -> None:
     wanted = np.zeros((1, 4, 2, 2, 2), np.uint8)
     for step, p, y, x in ((0, 1, 0, 0), (0, 0, 1, 1), (1, 1, 0, 1), (3, 0, 1, 1)):
         wanted[0, step, p, y, x] = 1
-    assert np.array_equal(read_recording(recording, contract(), (2, 2, 2)), wanted)
+    found = read_recording(recording, contract(), (2, 2, 2))
+    assert isinstance(found, SparseEvents)
+    assert np.array_equal(check_sparse(found, "x").to_dense(), wanted)
     wanted[0, 1, 1, 0, 1] = 2
     assert np.array_equal(read_recording(recording, contract("counts"), (2, 2, 2)), wanted)
     turned = read_recording(recording, contract("counts", "XYP"), (2, 2, 2))

@@ -10,7 +10,7 @@ import pytest
 
 from sast_compile.data import dataset, load_dataset, nmnist_sim
 from sast_compile.data.cache import cached
-from sast_compile.data.event_files import binned, read_nmnist
+from sast_compile.data.event_files import as_sparse, read_nmnist
 from sast_compile.data.events import Split
 from sast_compile.errors import CompileError
 
@@ -56,13 +56,17 @@ def test_the_cache_gives_back_what_was_made(
 
     def make() -> Split:
         made.append(1)
-        events = np.random.default_rng(0).integers(0, 2, (3, 4, 2, 5, 5)).astype(np.uint8)
+        events = np.random.default_rng(0).integers(0, 2, (3, 3, 2, 5, 5)).astype(np.uint8)
         return Split(events, np.arange(3))
 
     first, second = (cached("set", {"a": 1}, make) for _ in range(2))
     assert len(made) == 1
-    assert np.array_equal(first.events, second.events)
+    assert np.array_equal(first.whole().events, second.whole().events)
     assert np.array_equal(first.labels, second.labels)
+    for begin in range(3):  # a sample has 150 bits: it may begin within a byte
+        for end in range(begin + 1, 4):
+            some = second.events.cut(begin, end)
+            assert np.array_equal(some, first.whole().events[begin:end])
     cached("set", {"a": 2}, make)
     assert len(made) == 2
     (file, *_) = (tmp_path / "deep" / "folder").iterdir()
@@ -101,7 +105,7 @@ def test_nmnist_files_are_read_as_their_format_says(tmp_path: Path) -> None:
     file.write_bytes(recording(wanted))
     events = read_nmnist(str(file))
     assert [tuple(int(e[k]) for k in "xypt") for e in events] == wanted
-    frames = binned(events, nmnist_sim.ENCODING, (2, 34, 34), "file")[0]
+    frames = as_sparse(events, nmnist_sim.ENCODING, (2, 34, 34), "file").to_dense()[0]
     first, span = int(times[0]), int(times[-1] - times[0]) + 1
     for x, y, p, t in wanted:
         assert frames[(t - first) * 20 // span, p, y, x] == 1
@@ -167,7 +171,10 @@ def test_the_simulation_resembles_the_recording_of_the_same_digit() -> None:
     chosen = np.random.RandomState(0).permutation(1000)[60:160]  # not those it was tuned on
     assert [int(paths[i].parent.name) for i in chosen] == images.labels[chosen].tolist()
     real = np.concatenate(
-        [binned(read_nmnist(str(paths[i])), nmnist_sim.ENCODING, (2, 34, 34), "") for i in chosen]
+        [
+            as_sparse(read_nmnist(str(paths[i])), nmnist_sim.ENCODING, (2, 34, 34), "").to_dense()
+            for i in chosen
+        ]
     )
     ours = nmnist_sim.simulate(images.pixels[chosen], 0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from sast_compile.contract import Encoding
 from sast_compile.data import Dataset
-from sast_compile.data.events import Split
+from sast_compile.data.events import Split, labelled
 from sast_compile.data.picture import COLOURS, chosen, coloured, picture
 from sast_compile.errors import BackendUnavailable, CompileError
 
@@ -24,7 +24,7 @@ def split(size: int = 32, steps: int = 20, classes: int = 11) -> Split:
 
 def described(axes: str = "PYX", simulated: bool = True, credit: str | None = None) -> Dataset:
     encoding = Encoding(steps=20, axes=axes, values="binary", bin="recording / 20")
-    return Dataset(lambda name: split(), encoding, 1e-3, simulated, credit)
+    return Dataset(lambda name: labelled(split()), encoding, 1e-3, simulated, credit)
 
 
 def test_samples_are_of_classes_and_bins_over_the_whole_recording() -> None:

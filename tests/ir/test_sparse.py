@@ -15,6 +15,8 @@ from program_strategies import INTEGER_FAMILIES, events, programs
 from sast_compile.backends import reference
 from sast_compile.errors import CompileError
 from sast_compile.ir.events import busiest
+from sast_compile.ir.ops import Input
+from sast_compile.ir.program import Node, Program
 from sast_compile.ir.sparse import (
     SparseEvents,
     check_sparse,
@@ -22,7 +24,6 @@ from sast_compile.ir.sparse import (
     from_spikes,
     one_after_another,
 )
-from sast_compile.ir.text import parse_program
 
 BITS = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=5, max_side=4),
                      elements=st.integers(0, 1))  # fmt: skip
@@ -126,9 +127,18 @@ def test_parts_of_one_kind_only() -> None:
         one_after_another([GOOD, replace(GOOD, shape=(2, 2))])
 
 
+def eye(size: int, signed: bool = False) -> Program:
+    return Program("p", (Node("x", Input(shape=(size,), bits=1, signed=signed)),), ("x",))
+
+
 def test_a_program_refuses_what_does_not_fit() -> None:
-    program = parse_program("program p\n  x = input {bits=1; shape=(3,)}\n  return x\n")
     with pytest.raises(CompileError, match=r"\(2, 2, 4\) do not fit"):
-        reference.run(program, GOOD)
+        reference.run(eye(3), GOOD)
+    fitting = eye(4)
+    assert reference.run(fitting, GOOD)["x"].spikes.sum() == 5
     with pytest.raises(CompileError, match="do not rise"):
-        reference.run(program, replace(GOOD, index=GOOD.index[::-1].copy()))
+        reference.run(fitting, replace(GOOD, index=GOOD.index[::-1].copy()))
+    with pytest.raises(CompileError, match=r"0\.\.1 are not integers of s1"):
+        reference.run(eye(4, signed=True), GOOD)
+    with pytest.raises(CompileError, match=r"\(0, 2, 4\) do not fit"):
+        reference.run(fitting, GOOD.cut(0, 0))

@@ -17,6 +17,7 @@ from sast_compile import data
 from sast_compile.catalog import shipped
 from sast_compile.contract import Encoding
 from sast_compile.data import Dataset, Split
+from sast_compile.data.events import labelled
 from sast_compile.errors import BadFile, CompileError
 from sast_compile.report.gap import runs
 from sast_compile.report.gap.plan import Plan, configurations, radius_of, read_plan
@@ -59,7 +60,7 @@ def tiny(folder: Path | None) -> Dataset:
         return Split(events.astype(np.uint8), labels)
 
     encoding = Encoding(steps=5, axes="X", values="binary", bin="a step")
-    return Dataset(load, encoding, 1e-3, simulated=True)
+    return Dataset(lambda split: labelled(load(split)), encoding, 1e-3, simulated=True)
 
 
 def folder_of(place: Path, reset: str = "zero", when: str = "before_decay") -> Path:

@@ -27,10 +27,10 @@ from sast_compile.backends.emulator.processor import Processor, host
 from sast_compile.backends.emulator.records import Record as _Record
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.events import Events, as_given, samples_and_steps
-from sast_compile.ir.neuron import State
+from sast_compile.ir.population import kept_as
 from sast_compile.ir.program import Program
 from sast_compile.ir.sparse import SparseEvents
-from sast_compile.ir.types import Int, int_holding, storage
+from sast_compile.ir.types import Int, storage
 from sast_compile.trace import Layer, Record, Tally, Trace
 
 Array = npt.NDArray[Any]
@@ -146,7 +146,7 @@ class Emulator:
             else:
                 op = self.program.neurons[record.node]
                 shaped = plain.reshape(*data.shape[:2], *op.shape)
-                register = _register(dict(op.named_states())[record.state])
+                register = kept_as(dict(op.named_states())[record.state])
                 states[record.node][record.state] = shaped.astype(register, copy=False)
         tallied = counts if self.states else {}
         layers = {
@@ -213,10 +213,3 @@ def _plain(data: Array, order: Array) -> Array:
     plain = np.empty_like(data)
     plain[:, :, order] = data
     return plain
-
-
-def _register(state: State) -> type[np.generic]:
-    """What the interpreter keeps ``state`` in."""
-    assert state.clamp is not None
-    narrow = int_holding(state.clamp.low, state.clamp.high).bits <= 32
-    return np.int32 if narrow and state.clamp.rule != "wrap_once" else np.int64

@@ -27,7 +27,8 @@ from sast_compile.frontend.torch_to_nir import to_nir
 from sast_compile.ir.program import Program
 from sast_compile.nn import Checkpoint, hard, read_checkpoint, write_checkpoint
 from sast_compile.passes import Options
-from sast_compile.report.integers import Integers, measured
+from sast_compile.report.totals import totals
+from sast_compile.samples import samples_of
 from sast_compile.target import load_target, read_target_text
 from sast_compile.training.folder import training_data
 from sast_compile.training.loop import Fitted, TrainingData, fit
@@ -271,8 +272,8 @@ def _compiled(floats: Program, target: str, bits: int, split: Split) -> Compiled
 
 
 def _numbers(program: Program, split: Split) -> tuple[float, float, float]:
-    found: Integers = measured(program, split.events, split.labels)
-    return found.right / found.n, found.input_operations, found.hidden_operations
+    found = totals(program, samples_of(program, split.events, "test split", split.labels))
+    return found.accuracy, found.input_operations, found.hidden_operations
 
 
 def _hash(plain: object) -> str:
