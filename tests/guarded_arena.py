@@ -16,7 +16,7 @@ import numpy as np
 from emulated import Chain, assert_same, planes
 
 from sast_compile.backends import reference
-from sast_compile.backends.emulator import Emulator, batches
+from sast_compile.backends.emulator import Emulator, threads
 
 PAGE, LINE, NO_ACCESS = mmap.PAGESIZE, 64, 0
 protect = ctypes.CDLL(None).mprotect
@@ -37,7 +37,7 @@ def guarded(size: int, at_the_end: bool) -> np.ndarray:
 def main() -> None:
     """Compares with the interpreter."""
     at_the_end, missing = sys.argv[1] == "end", int(sys.argv[2])
-    batches.memory_of = lambda size: guarded(size - missing, at_the_end)
+    threads.memory_of = lambda size: guarded(size - missing, at_the_end)
     matrix = Chain(1, (90,)).dense("fc", 530).lif("a", 40)
     picture = Chain(0, (2, 9, 8)).conv("c", 8, (3, 3)).lif("a", 20)
     cases = [(chain.program(), chain.events(3, 70, 0.2)) for chain in (matrix, picture)]

@@ -1,17 +1,13 @@
-"""Batches of samples through the compiled function, on several threads.
+"""Batches of samples through the compiled function.
 
-A thread takes some samples at a time and has an arena of its own; ctypes lets go of the
-interpreter's lock while the function runs. What is recorded lies in the arrays that become the
-trace, so the order in which threads finish changes nothing.
+What is recorded lies in the arrays that become the trace, so the order in which threads finish
+changes nothing.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,6 +21,7 @@ from sast_compile.backends.emulator.native import compiled
 from sast_compile.backends.emulator.neurons import COUNTS
 from sast_compile.backends.emulator.processor import Processor, host
 from sast_compile.backends.emulator.records import Record as _Record
+from sast_compile.backends.emulator.threads import Workers
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.events import Events, as_given, samples_and_steps
 from sast_compile.ir.population import kept_as
@@ -35,10 +32,6 @@ from sast_compile.trace import Layer, Record, Tally, Trace
 
 Array = npt.NDArray[Any]
 INTEGERS = {8: np.uint8, 16: np.int16, 32: np.int32, 64: np.int64}
-PORTIONS = 4  # for each thread: so that none waits long for the last
-BLOCK = 16  # samples that go through a stage together
-TOGETHER = 1 << 20  # bytes of their arenas
-LINE = 64
 
 
 class Emulator:
@@ -66,7 +59,7 @@ class Emulator:
         names = program.outputs if record == "outputs" else (*program.neurons, *program.outputs)
         self.recorded = tuple(dict.fromkeys(names))
         self.processor = processor or host()
-        self._made: dict[tuple[Form, ...], _Made] = {}
+        self._made: dict[tuple[Form, ...], Workers] = {}
 
     def run(self, events: Events) -> Trace:
         """The trace of ``events``; the same, value for value, as the interpreter's."""
@@ -88,17 +81,18 @@ class Emulator:
             for name, what in made.emitted.tallies.items()
         }
         table = _table([*given, *kept, *counts.values(), *made.emitted.constants])
-        self._on_threads(made, table, samples, steps)
+        made.run(table, samples, steps)
         self._refuse_broken(made.emitted, counts)
         return self._trace(made.emitted.records, kept, counts)
 
-    def made(self, forms: Mapping[str, Form]) -> _Made:
+    def made(self, forms: Mapping[str, Form]) -> Workers:
         """The code for inputs in these ``forms``."""
         key = tuple(forms[name] for name in self.program.inputs)
         if key not in self._made:
             wanted = Wanted(self.recorded, self.states, forms, self.checked)
             emitted = emit(self.program, wanted, self.processor)
-            self._made[key] = _Made(emitted, compiled(emitted.text, self.processor))
+            function = compiled(emitted.text, self.processor)
+            self._made[key] = Workers(emitted, function, self.threads)
         return self._made[key]
 
     def _refuse_broken(self, emitted: Emitted, counts: Mapping[str, Array]) -> None:
@@ -120,17 +114,6 @@ class Emulator:
         element = self.program.types[name].element
         spikes = isinstance(element, Int) and element.bits == 1 and not element.signed
         return "sparse" if spikes and isinstance(data, SparseEvents) else "dense"
-
-    def _on_threads(self, made: _Made, table: Array, samples: int, steps: int) -> None:
-        workers = min(self.threads, samples)
-        if workers == 1:
-            made.span(table, (0, samples), steps)
-            return
-        parts = np.array_split(np.arange(samples), min(samples, workers * PORTIONS))
-        with ThreadPoolExecutor(workers) as pool:
-            spans = [(int(part[0]), int(part[-1]) + 1) for part in parts]
-            for done in [pool.submit(made.span, table, span, steps) for span in spans]:
-                done.result()
 
     # ---- what was recorded, as the interpreter records it
 
@@ -162,31 +145,6 @@ class Emulator:
         total = dict(zip([*COUNTS, *states], counts.sum(axis=0).tolist(), strict=True))
         clamped = {state: total[state] for state in states}
         return Tally(total["spikes"], total["ties"], total["negatives"], clamped)
-
-
-@dataclass(frozen=True, eq=False)
-class _Made:
-    emitted: Emitted
-    function: Callable[..., int]
-
-    def span(self, table: Array, span: tuple[int, int], steps: int) -> None:
-        """Computes the samples of ``span`` in memory of its own."""
-        words = self.emitted.words
-        block = max(1, min(BLOCK, TOGETHER // (8 * words), span[1] - span[0]))
-        memory = memory_of(8 * block * words + self.emitted.scratch)
-        pointer = ctypes.c_void_p
-        failed = self.function(
-            pointer(table.ctypes.data), *span, steps, pointer(memory.ctypes.data), words, block
-        )
-        if failed:
-            raise AssertionError(f"an access left {self.emitted.checks[failed - 1]}")
-
-
-def memory_of(size: int) -> Array:
-    """``size`` bytes that begin a cache line."""
-    memory = np.empty(size + LINE, np.uint8)
-    start = -memory.ctypes.data % LINE
-    return memory[start : start + size]
 
 
 def _given(data: Array | SparseEvents, buffer: Buffer, form: Form) -> list[Array]:

@@ -13,13 +13,13 @@ import pytest
 def _memory_of_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("llvmlite") is None:
         return
-    from sast_compile.backends.emulator import batches
+    from sast_compile.backends.emulator import threads
 
-    plain: Callable[[int], np.ndarray] = batches.memory_of
+    plain: Callable[[int], np.ndarray] = threads.memory_of
 
     def ones(size: int) -> np.ndarray:
         memory = plain(size)
         memory[...] = 255
         return memory
 
-    monkeypatch.setattr(batches, "memory_of", ones)
+    monkeypatch.setattr(threads, "memory_of", ones)

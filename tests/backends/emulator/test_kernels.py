@@ -12,10 +12,10 @@ pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite
 
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator
-from sast_compile.backends.emulator.batches import BLOCK
 from sast_compile.backends.emulator.matrix import COLUMNS
 from sast_compile.backends.emulator.processor import Processor, host
 from sast_compile.backends.emulator.stages import TURN
+from sast_compile.backends.emulator.threads import BLOCK
 from sast_compile.ir.loihi import loihi_neuron
 from sast_compile.ir.neuron import BitShift, Clamp, Fire, Reset, State
 from sast_compile.ir.ops import Add, Dense, Flatten, Neuron

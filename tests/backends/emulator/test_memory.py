@@ -14,7 +14,7 @@ from emulated import Chain, assert_same, planes
 pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite")
 
 from sast_compile.backends import reference
-from sast_compile.backends.emulator import Emulator, batches, pictures
+from sast_compile.backends.emulator import Emulator, pictures, threads
 from sast_compile.backends.emulator.function import Wanted, emit
 from sast_compile.backends.emulator.native import assembled
 from sast_compile.backends.emulator.processor import Processor
@@ -91,7 +91,7 @@ def test_other_machines_get_code() -> None:
 
 def test_memory_begins_a_line() -> None:
     for size in (1, 64, 1000):
-        memory = batches.memory_of(size)
+        memory = threads.memory_of(size)
         assert memory.ctypes.data % 64 == 0
         assert memory.nbytes == size
         assert memory.dtype == np.uint8
