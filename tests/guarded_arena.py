@@ -13,7 +13,7 @@ import mmap
 import sys
 
 import numpy as np
-from emulated import Chain, assert_same, planes
+from emulated_chains import Chain, assert_same, planes
 
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator, threads

@@ -11,7 +11,7 @@ from benchmarks.emulator.rounds import Contestant, Rates, Setting, rate
 from benchmarks.emulator.workloads import Workload
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator
-from sast_compile.backends.emulator.processor import Processor
+from sast_compile.backends.emulator.machine.processor import Processor
 from sast_compile.ir.program import Program
 from sast_compile.report.synops import Operations, synops
 from sast_compile.trace import Record, Trace

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from emulated_chains import assert_same
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -30,23 +31,10 @@ from sast_compile.ir.neuron import BitShift, Clamp, Fire, Ref, Reset, State
 from sast_compile.ir.ops import Add, Conv2d, Dense, Flatten, Input, Neuron, Terms, lookup
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Int, TensorType
-from sast_compile.trace import Record, Trace
+from sast_compile.trace import Record
 
 on_devices = pytest.mark.parametrize("device", DEVICES)
 many = settings(deadline=None, suppress_health_check=list(HealthCheck))
-
-
-def assert_same(found: Trace, wanted: Trace) -> None:
-    assert list(found.layers) == list(wanted.layers)
-    for name, layer in wanted.layers.items():
-        mine = found[name]
-        assert mine.spikes.dtype == layer.spikes.dtype
-        np.testing.assert_array_equal(mine.spikes, layer.spikes, err_msg=name)
-        assert set(mine.states) == set(layer.states)
-        for state, values in layer.states.items():
-            assert mine.states[state].dtype == values.dtype
-            np.testing.assert_array_equal(mine.states[state], values, err_msg=f"{name} {state}")
-        assert mine.tally == layer.tally
 
 
 @on_devices

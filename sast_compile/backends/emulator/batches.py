@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.backends.emulator.function import Emitted, Wanted, emit
-from sast_compile.backends.emulator.given import Form
-from sast_compile.backends.emulator.layout import Buffer
 from sast_compile.backends.emulator.limits import missing
-from sast_compile.backends.emulator.native import compiled
-from sast_compile.backends.emulator.neurons import COUNTS
-from sast_compile.backends.emulator.processor import Processor, host
-from sast_compile.backends.emulator.records import Record as _Record
+from sast_compile.backends.emulator.machine.native import compiled
+from sast_compile.backends.emulator.machine.processor import Processor, host
+from sast_compile.backends.emulator.memory.given import Form
+from sast_compile.backends.emulator.memory.layout import Buffer
+from sast_compile.backends.emulator.memory.records import Record as _Record
+from sast_compile.backends.emulator.populations.neurons import COUNTS
 from sast_compile.backends.emulator.threads import Workers
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.events import Events, as_given, samples_and_steps

@@ -12,12 +12,20 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.backends.emulator.code import I8, I64, INTEGERS, POINTER, Code, Place, Value
-from sast_compile.backends.emulator.given import Given
-from sast_compile.backends.emulator.layout import LINE, Arena, Buffer
-from sast_compile.backends.emulator.processor import Processor
+from sast_compile.backends.emulator.machine.code import (
+    I8,
+    I64,
+    INTEGERS,
+    POINTER,
+    Code,
+    Place,
+    Value,
+)
+from sast_compile.backends.emulator.machine.processor import Processor
+from sast_compile.backends.emulator.memory.given import Given
+from sast_compile.backends.emulator.memory.layout import LINE, Arena, Buffer
+from sast_compile.backends.emulator.memory.values import Values
 from sast_compile.backends.emulator.stages import Plan
-from sast_compile.backends.emulator.values import Values
 from sast_compile.ir.program import Edge, Program
 
 Array = npt.NDArray[np.generic]

@@ -17,21 +17,26 @@ from dataclasses import dataclass, replace
 from llvmlite import ir
 from typing_extensions import assert_never
 
-from sast_compile.backends.emulator.code import I8, I64, POINTER, Code, Place, Value
-from sast_compile.backends.emulator.currents import add, join, terms
 from sast_compile.backends.emulator.frame import Array, Frame
-from sast_compile.backends.emulator.given import ENTRIES, Form, given
 from sast_compile.backends.emulator.inputs import emit_input
-from sast_compile.backends.emulator.kernels import kernel_of
-from sast_compile.backends.emulator.layout import Arena, Buffer, lay_out
-from sast_compile.backends.emulator.neurons import COUNTS, Places, Population, state_bytes
-from sast_compile.backends.emulator.processor import Processor
-from sast_compile.backends.emulator.records import Record, copy_column, records_of
+from sast_compile.backends.emulator.machine.code import I8, I64, POINTER, Code, Place, Value
+from sast_compile.backends.emulator.machine.processor import Processor
+from sast_compile.backends.emulator.memory.given import ENTRIES, Form, given
+from sast_compile.backends.emulator.memory.layout import Arena, Buffer, lay_out
+from sast_compile.backends.emulator.memory.records import Record, copy_column, records_of
+from sast_compile.backends.emulator.memory.values import Values
+from sast_compile.backends.emulator.populations.neurons import (
+    COUNTS,
+    Places,
+    Population,
+    state_bytes,
+)
+from sast_compile.backends.emulator.populations.widths import width_of
+from sast_compile.backends.emulator.projections.currents import add, join, terms
+from sast_compile.backends.emulator.projections.kernels import kernel_of
+from sast_compile.backends.emulator.projections.tiles import Kernel, Tiles
+from sast_compile.backends.emulator.projections.windows import pool
 from sast_compile.backends.emulator.stages import planned, tiled
-from sast_compile.backends.emulator.tiles import Kernel, Tiles
-from sast_compile.backends.emulator.values import Values
-from sast_compile.backends.emulator.widths import width_of
-from sast_compile.backends.emulator.windows import pool
 from sast_compile.ir.ops import (
     Add,
     Conv2d,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from sast_compile.backends.emulator.active import Active
-from sast_compile.backends.emulator.code import I8, I32, I64, INTEGERS, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.given import Given
+from sast_compile.backends.emulator.machine.code import I8, I32, I64, INTEGERS, Value
+from sast_compile.backends.emulator.memory.given import Given
+from sast_compile.backends.emulator.projections.active import Active
 from sast_compile.ir.program import Edge, Node
 
 LANES = 64  # elements that are read at a time

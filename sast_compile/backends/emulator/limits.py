@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from sast_compile.backends.emulator.widths import largest
+from sast_compile.backends.emulator.populations.widths import largest
 from sast_compile.ir.ops import Scale
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Float

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sast_compile.backends.emulator.function import Emitted
-from sast_compile.backends.emulator.layout import LINE
+from sast_compile.backends.emulator.memory.layout import LINE
 
 Array = npt.NDArray[Any]
 BLOCK = 16  # samples that go through a stage together

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import assert_same, planes
+from emulated_chains import assert_same, planes
 from float_programs import LOIHI2, FloatLayer, float_chain, lowered
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite
 
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator, missing, run
-from sast_compile.backends.emulator.processor import Processor
+from sast_compile.backends.emulator.machine.processor import Processor
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Const

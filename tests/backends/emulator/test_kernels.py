@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from emulated import Chain, assert_same
+from emulated_chains import Chain, assert_same
 
 pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite")
 
 from sast_compile.backends import reference
 from sast_compile.backends.emulator import Emulator
-from sast_compile.backends.emulator.matrix import COLUMNS
-from sast_compile.backends.emulator.processor import Processor, host
+from sast_compile.backends.emulator.machine.processor import Processor, host
+from sast_compile.backends.emulator.projections.matrix import COLUMNS
 from sast_compile.backends.emulator.stages import TURN
 from sast_compile.backends.emulator.threads import BLOCK
 from sast_compile.ir.loihi import loihi_neuron
@@ -92,7 +92,7 @@ def test_tiles_of_some_rows(
     kernel: tuple[int, int], tile: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many tiles, the last of which has fewer rows."""
-    monkeypatch.setattr("sast_compile.backends.emulator.pictures.NEURONS", tile)
+    monkeypatch.setattr("sast_compile.backends.emulator.projections.pictures.NEURONS", tile)
     chain = Chain(tile, (3, 23, 12)).conv("c", 8, kernel).lif("a", 30)
     equal_with_spikes(chain.program(), chain.events(2, 6, 0.1))
 

@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from emulated import Chain, assert_same, planes
+from emulated_chains import Chain, assert_same, planes
 
 pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite")
 
 from sast_compile.backends import reference
-from sast_compile.backends.emulator import Emulator, pictures, threads
+from sast_compile.backends.emulator import Emulator, threads
 from sast_compile.backends.emulator.function import Wanted, emit
-from sast_compile.backends.emulator.native import assembled
-from sast_compile.backends.emulator.processor import Processor
-from sast_compile.backends.emulator.taps import Taps, taps_of
+from sast_compile.backends.emulator.machine.native import assembled
+from sast_compile.backends.emulator.machine.processor import Processor
+from sast_compile.backends.emulator.projections import pictures
+from sast_compile.backends.emulator.projections.taps import Taps, taps_of
 
 TESTS = Path(__file__).parents[2]
 AARCH64 = 183  # the machine's number in an ELF header

@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from emulated import Chain, assert_same
+from emulated_chains import Chain, assert_same
 
 pytest.importorskip("llvmlite", reason="the emulator is the fast extra: llvmlite")
 
 from sast_compile.backends import reference
-from sast_compile.backends.emulator import Emulator, native, objects
+from sast_compile.backends.emulator import Emulator
+from sast_compile.backends.emulator.machine import native, objects
 
 CHAIN = Chain(0, (20,)).dense("fc", 9).lif("a", 20)
 PROGRAM, EVENTS = CHAIN.program(), CHAIN.events(2, 6, 0.3)
@@ -86,7 +87,7 @@ def test_what_was_used_longest_ago_goes(cache: Path, monkeypatch: pytest.MonkeyP
 
 def test_many_processes_share_it(cache: Path) -> None:
     script = (
-        "from emulated import Chain; from sast_compile.backends.emulator import Emulator;"
+        "from emulated_chains import Chain; from sast_compile.backends.emulator import Emulator;"
         "chain = Chain(0, (20,)).dense('fc', 9).lif('a', 20);"
         "trace = Emulator(chain.program(), 'states', 1).run(chain.events(2, 6, 0.3));"
         "print(trace['a'].spikes.sum())"

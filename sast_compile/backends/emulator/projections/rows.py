@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from sast_compile.backends.emulator.active import Active
-from sast_compile.backends.emulator.code import I64, INTEGERS, Place, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.values import Values
+from sast_compile.backends.emulator.machine.code import I64, INTEGERS, Place, Value
+from sast_compile.backends.emulator.memory.values import Values
+from sast_compile.backends.emulator.projections.active import Active
 from sast_compile.ir.types import Array
 
 NARROWEST = 128  # bits of the narrowest vector that is used

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from sast_compile.backends.emulator.code import Value
+from sast_compile.backends.emulator.machine.code import Value
 
 VECTOR = 16  # neurons: tiles begin at multiples of it
 

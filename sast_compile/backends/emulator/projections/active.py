@@ -12,10 +12,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import BIT, I8, I16, I32, I64, INTEGERS, Place, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.layout import LANES
-from sast_compile.backends.emulator.values import Values
+from sast_compile.backends.emulator.machine.code import (
+    BIT,
+    I8,
+    I16,
+    I32,
+    I64,
+    INTEGERS,
+    Place,
+    Value,
+)
+from sast_compile.backends.emulator.memory.layout import LANES
+from sast_compile.backends.emulator.memory.values import Values
 
 Integer: TypeAlias = Any  # an integer type of llvmlite's
 WORD, BYTE = 32, 8  # bits that are looked at together

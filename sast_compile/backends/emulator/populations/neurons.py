@@ -13,11 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import BIT, I64, INTEGERS, Place, Value
-from sast_compile.backends.emulator.decays import constant_share, multiplied, shifted_away
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.values import Values
-from sast_compile.backends.emulator.widths import largest
+from sast_compile.backends.emulator.machine.code import BIT, I64, INTEGERS, Place, Value
+from sast_compile.backends.emulator.memory.values import Values
+from sast_compile.backends.emulator.populations.decays import (
+    constant_share,
+    multiplied,
+    shifted_away,
+)
+from sast_compile.backends.emulator.populations.widths import largest
 from sast_compile.ir.neuron import BitShift, Clamp, Decay, Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, lookup
 from sast_compile.ir.program import Edge, Node

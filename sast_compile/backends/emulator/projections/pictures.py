@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sast_compile.backends.emulator.active import WORD, Active, room, spikes_between
-from sast_compile.backends.emulator.code import I32, I64, INTEGERS, Place, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.layout import channels_last
-from sast_compile.backends.emulator.shifts import shift_sums
-from sast_compile.backends.emulator.taps import taps_of
-from sast_compile.backends.emulator.tiles import VECTOR, cut
+from sast_compile.backends.emulator.machine.code import I32, I64, INTEGERS, Place, Value
+from sast_compile.backends.emulator.memory.layout import channels_last
+from sast_compile.backends.emulator.projections.active import WORD, Active, room, spikes_between
+from sast_compile.backends.emulator.projections.shifts import shift_sums
+from sast_compile.backends.emulator.projections.taps import taps_of
+from sast_compile.backends.emulator.projections.tiles import VECTOR, cut
 from sast_compile.ir.conv import Conv2d, geometry
 from sast_compile.ir.ops import lookup
 from sast_compile.ir.program import Edge, Node

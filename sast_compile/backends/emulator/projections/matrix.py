@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sast_compile.backends.emulator.active import active, room
-from sast_compile.backends.emulator.code import INTEGERS, Place, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.heard import pooled_place
 from sast_compile.backends.emulator.inputs import listed
-from sast_compile.backends.emulator.rows import Piece, RowSums, packed, pieces
-from sast_compile.backends.emulator.shifts import shift_sums
-from sast_compile.backends.emulator.tiles import cut
-from sast_compile.backends.emulator.widths import weight_bits
+from sast_compile.backends.emulator.machine.code import INTEGERS, Place, Value
+from sast_compile.backends.emulator.memory.heard import pooled_place
+from sast_compile.backends.emulator.populations.widths import weight_bits
+from sast_compile.backends.emulator.projections.active import active, room
+from sast_compile.backends.emulator.projections.rows import Piece, RowSums, packed, pieces
+from sast_compile.backends.emulator.projections.shifts import shift_sums
+from sast_compile.backends.emulator.projections.tiles import cut
 from sast_compile.ir.ops import Dense, lookup
 from sast_compile.ir.program import Edge, Node
 from sast_compile.ir.types import Array

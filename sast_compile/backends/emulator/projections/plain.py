@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 
-from sast_compile.backends.emulator.active import active, room
-from sast_compile.backends.emulator.code import INTEGERS, Type, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.layout import padded
-from sast_compile.backends.emulator.shifts import shift_sums
-from sast_compile.backends.emulator.tiles import Tiles
-from sast_compile.backends.emulator.values import Values
+from sast_compile.backends.emulator.machine.code import INTEGERS, Type, Value
+from sast_compile.backends.emulator.memory.layout import padded
+from sast_compile.backends.emulator.memory.values import Values
+from sast_compile.backends.emulator.projections.active import active, room
+from sast_compile.backends.emulator.projections.shifts import shift_sums
+from sast_compile.backends.emulator.projections.tiles import Tiles
 from sast_compile.ir.ops import Dense, lookup
 from sast_compile.ir.program import Edge, Node
 from sast_compile.ir.types import Array

@@ -15,8 +15,8 @@ from typing import Any
 import llvmlite
 from llvmlite import binding
 
-from sast_compile.backends.emulator import objects
-from sast_compile.backends.emulator.processor import Processor
+from sast_compile.backends.emulator.machine import objects
+from sast_compile.backends.emulator.machine.processor import Processor
 
 LEVEL = 1  # of optimisation: 3 takes twice as long and gains nothing here
 

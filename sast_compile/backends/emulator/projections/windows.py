@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sast_compile.backends.emulator.active import active, room
-from sast_compile.backends.emulator.code import I64, INTEGERS, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.layout import channels_last, padded
-from sast_compile.backends.emulator.plain import Adder, factor_of, rows_of
-from sast_compile.backends.emulator.shifts import shift_sums
-from sast_compile.backends.emulator.tiles import Tiles
+from sast_compile.backends.emulator.machine.code import I64, INTEGERS, Value
+from sast_compile.backends.emulator.memory.layout import channels_last, padded
+from sast_compile.backends.emulator.projections.active import active, room
+from sast_compile.backends.emulator.projections.plain import Adder, factor_of, rows_of
+from sast_compile.backends.emulator.projections.shifts import shift_sums
+from sast_compile.backends.emulator.projections.tiles import Tiles
 from sast_compile.ir.conv import Conv2d, geometry, synapses
 from sast_compile.ir.ops import lookup
 from sast_compile.ir.pool import SumPool2d, pool_synapses

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from sast_compile.backends.emulator.code import I64, INTEGERS, Value
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.shifts import moved
+from sast_compile.backends.emulator.machine.code import I64, INTEGERS, Value
+from sast_compile.backends.emulator.projections.shifts import moved
 from sast_compile.ir.ops import Terms, lookup
 from sast_compile.ir.program import Edge, Node
 

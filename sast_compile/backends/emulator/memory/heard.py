@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sast_compile.backends.emulator.layout import bits_of, source_of
+from sast_compile.backends.emulator.memory.layout import bits_of, source_of
 from sast_compile.ir.ops import Flatten, SumPool2d
 from sast_compile.ir.program import Edge, Node, Program
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import (
+from sast_compile.backends.emulator.machine.code import (
     BIT,
     I8,
     I32,
@@ -20,7 +20,7 @@ from sast_compile.backends.emulator.code import (
     Type,
     Value,
 )
-from sast_compile.backends.emulator.layout import BITS
+from sast_compile.backends.emulator.memory.layout import BITS
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sast_compile.backends.emulator.widths import weight_bits
+from sast_compile.backends.emulator.populations.widths import weight_bits
 from sast_compile.ir.ops import Dense, Flatten, lookup
 from sast_compile.ir.program import Program
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import INTEGERS, Code, Value
-from sast_compile.backends.emulator.values import Values
+from sast_compile.backends.emulator.machine.code import INTEGERS, Code, Value
+from sast_compile.backends.emulator.memory.values import Values
 
 LANES = 16  # sums at a time
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sast_compile.backends.emulator.code import INTEGERS, Code, Place, Value
-from sast_compile.backends.emulator.layout import Arena, Buffer, source_of
-from sast_compile.backends.emulator.values import Values
+from sast_compile.backends.emulator.machine.code import INTEGERS, Code, Place, Value
+from sast_compile.backends.emulator.memory.layout import Arena, Buffer, source_of
+from sast_compile.backends.emulator.memory.values import Values
 from sast_compile.ir.program import Edge, Program
 
 LANES = 16  # elements that are copied at a time

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from sast_compile.backends.emulator.code import F32, I32, I64, Code, Value
-from sast_compile.backends.emulator.processor import Processor
+from sast_compile.backends.emulator.machine.code import F32, I32, I64, Code, Value
+from sast_compile.backends.emulator.machine.processor import Processor
 from sast_compile.ir.neuron import BitShift, MulShift
 
 EXACT = 1 << 24  # integers up to here are exact in a float of 32 bits

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from sast_compile.backends.emulator.frame import Frame
-from sast_compile.backends.emulator.matrix import Matrix
-from sast_compile.backends.emulator.pictures import Picture, in_rows
-from sast_compile.backends.emulator.plain import PlainDense
-from sast_compile.backends.emulator.taps import fits
-from sast_compile.backends.emulator.tiles import Kernel
-from sast_compile.backends.emulator.widths import weight_bits
-from sast_compile.backends.emulator.windows import PlainConvolution
+from sast_compile.backends.emulator.populations.widths import weight_bits
+from sast_compile.backends.emulator.projections.matrix import Matrix
+from sast_compile.backends.emulator.projections.pictures import Picture, in_rows
+from sast_compile.backends.emulator.projections.plain import PlainDense
+from sast_compile.backends.emulator.projections.taps import fits
+from sast_compile.backends.emulator.projections.tiles import Kernel
+from sast_compile.backends.emulator.projections.windows import PlainConvolution
 from sast_compile.ir.conv import Conv2d, geometry
 from sast_compile.ir.ops import Dense, lookup
 from sast_compile.ir.program import Node

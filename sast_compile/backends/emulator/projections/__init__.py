@@ -1,0 +1,1 @@
+"""The sums of projections and currents, from spikes or any other integers."""
