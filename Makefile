@@ -29,10 +29,10 @@ demo: setup ## the main job: the digits model to Loihi 2, verified spike for spi
 
 test: setup ## all tests
 	-@$(MAKE) --no-print-directory oracle-sanafe
-	$(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 fast: .venv/ready ## the tests without Lava, under a minute
-	$(BIN)/pytest -n 2 -m "not lava and not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not lava and not slow"
 
 check: .venv/ready ## linters, types, import contracts
 	$(BIN)/ruff check .

@@ -358,6 +358,7 @@ def test_a_heap_of_texts_that_libhdf5_would_never_leave(here: Path) -> None:
 # ---- anything
 
 
+@pytest.mark.slow
 def test_two_hundred_mutations(here: Path) -> None:
     """Never a traceback or a hang; where a file still compiles, it fires as before."""
     good, path = good_files(here), here / "spoilt.nir"

@@ -306,6 +306,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_a_set_larger_than_the_bound_stays_within_it(tmp_path: Path) -> None:
     """The peak of a whole process: a file of four times the bound against one of one sample."""
     artifact = small_nets.artifact(tmp_path / "net.nir")

@@ -98,6 +98,7 @@ def test_a_callers_autocast_changes_nothing(device: str, monkeypatch: pytest.Mon
     assert_spikes(found, reference.run(program, batch))
 
 
+@pytest.mark.slow
 def test_everything_is_computed_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """On `meta`, which has no values: what stays on the cpu, or waits for a number, fails there."""
     meta, computed = torch.device("meta"), list[str]()

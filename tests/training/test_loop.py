@@ -144,7 +144,14 @@ KILLED = """
 """
 
 
-@pytest.mark.parametrize("at", [("pretrain", 2), ("pretrain", 3), ("train", 5)])
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param(("pretrain", 2), marks=pytest.mark.slow),
+        ("pretrain", 3),
+        pytest.param(("train", 5), marks=pytest.mark.slow),
+    ],
+)
 def test_a_killed_training_goes_on_to_the_same_weights(tmp_path: Path, at: Any) -> None:
     file = tmp_path / "progress.pt"
     script = textwrap.dedent(KILLED).format(here=str(Path(__file__).parent), file=str(file), at=at)
