@@ -57,7 +57,8 @@ class Chain:
         return self.then(name, Dense(weight=weight, exponent=exponent), delay)
 
     def conv(self, name: str, outputs: int, kernel: tuple[int, int], **options: Any) -> Chain:
-        weight = self.weight(outputs, self.type.shape[0], *kernel)
+        channels = self.type.shape[0] // options.get("groups", 1)
+        weight = self.weight(outputs, channels, *kernel)
         return self.then(name, Conv2d(weight=weight, **options), 1)
 
     def pool(self, name: str, size: int) -> Chain:

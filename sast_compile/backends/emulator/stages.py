@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sast_compile.backends.emulator.memory.heard import Heard, heard
 from sast_compile.backends.emulator.memory.layout import bits_of, source_of, wires
+from sast_compile.backends.emulator.projections.heard import Heard, heard
 from sast_compile.ir.ops import Flatten, Neuron, Projection, SumPool2d
 from sast_compile.ir.program import Edge, Node, Program
 

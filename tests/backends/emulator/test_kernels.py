@@ -110,6 +110,20 @@ def test_pools_are_heard_through(size: tuple[int, int, int], then: str) -> None:
     equal_with_spikes(chain.program(), chain.events(2, 9, 0.2))
 
 
+@pytest.mark.parametrize("kind", ["groups", "wide", "dilation", "order"])
+def test_pools_before_what_no_fast_kernel_covers(kind: str) -> None:
+    """The pool is computed then; of ``order`` the picture lies channel by channel."""
+    chain = Chain(8, (2, 9, 8))
+    if kind == "order":
+        chain.lif("a", 0).pool("p", 2).conv("c", 4, (2, 2))
+    elif kind == "wide":
+        chain.pool("p", 2).then("flat", Flatten()).dense("fc", 20, bits=17)
+    else:
+        options = {"groups": {"groups": 2}, "dilation": {"dilation": (2, 1)}}[kind]
+        chain.pool("p", 2).conv("c", 4, (2, 2), **options)
+    equal_with_spikes(chain.lif("b", 1).program(), chain.events(2, 9, 0.2))
+
+
 def test_counts_and_long_runs_of_many_samples() -> None:
     """More steps than a turn has and more samples than a block, with counts for events."""
     chain = Chain(5, (20,), bits=3).dense("fc", 40).lif("a", 300).dense("fc2", 5).lif("b", 40)

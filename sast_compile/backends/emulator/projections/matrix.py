@@ -9,9 +9,9 @@ import numpy as np
 from sast_compile.backends.emulator.frame import Frame
 from sast_compile.backends.emulator.inputs import listed
 from sast_compile.backends.emulator.machine.code import INTEGERS, Place, Value
-from sast_compile.backends.emulator.memory.heard import pooled_place
 from sast_compile.backends.emulator.populations.widths import weight_bits
 from sast_compile.backends.emulator.projections.active import active, room
+from sast_compile.backends.emulator.projections.heard import pooled_place
 from sast_compile.backends.emulator.projections.rows import Piece, RowSums, packed, pieces
 from sast_compile.backends.emulator.projections.shifts import shift_sums
 from sast_compile.backends.emulator.projections.tiles import cut

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-import numpy as np
-
 from sast_compile.backends.emulator.frame import Frame
 from sast_compile.backends.emulator.machine.code import I32, I64, INTEGERS, Place, Value
 from sast_compile.backends.emulator.memory.layout import channels_last
@@ -47,7 +45,7 @@ class Picture:
         self.weights = frame.array(f"kernel of {name}", taps.weights.astype(f"int{bits}"))
         self.sum_at = frame.array(f"sums of {name}", taps.sum_at)
         self.block_at = frame.array(f"blocks of {name}", taps.block_at)
-        self.list = room(frame, self.row)
+        self.list, self.order = room(frame, self.row), channels_last(source)
         additions = -(-self.block // WIDEST) * self.shape.kernel[2] ** 2  # of one copy, about
         self.apart = 1 if frame.code.checked else max(1, min(APART, MOST_CODE // additions))
         self.tiles = cut(self.shape.output[1] * self.width, self._rows() * self.width)
@@ -61,6 +59,7 @@ class Picture:
         """The sums of the rows that begin at sum ``begin`` and hold ``size``."""
         code, builder, rows = self.code, self.builder, size // self.width
         self.y = self.frame.slot(Edge(self.name))
+        self.heard = self.frame.in_order(self.sound.edge, self.order)
         self.y.clear(begin, builder.add(begin, code.i64(size)))
         first = builder.udiv(begin, code.i64(self.width))
         top = builder.sub(
@@ -95,13 +94,12 @@ class Picture:
     def _input_row(self, row: Value, begin: Value, reached: Reached) -> None:
         """Adds what row ``row`` of the input, or the rows of its pool, hold, if it exists."""
         code, builder, pool = self.code, self.builder, self.sound.pool[0]
-        values = self.frame.slot(self.sound.edge)
 
         def heard_row(part: Value) -> None:
             number = builder.add(builder.mul(row, code.i64(pool)), part)
             start = builder.mul(number, code.i64(self.row))
             found = spikes_between(
-                self.frame, values, self.list, start, self.row, aligned=self.row % WORD == 0
+                self.frame, self.heard, self.list, start, self.row, aligned=self.row % WORD == 0
             )
             self._spikes(found, begin, reached)
 
@@ -143,9 +141,3 @@ class Picture:
             more = code.lanes(weights, code.i64(tap + at), self.kind, count)
             code.put_lanes(self.builder.add(there, more), sums, code.i64(row + at))
             at += count
-
-
-def in_rows(frame: Frame, edge: Edge) -> bool:
-    """Whether what ``edge`` hears lies row by row, channels fastest."""
-    shape = frame.program.types[edge.node].shape
-    return len(shape) == 3 and np.array_equal(frame.buffer(edge.node).order, channels_last(shape))
