@@ -110,12 +110,14 @@ def test_pools_are_heard_through(size: tuple[int, int, int], then: str) -> None:
     equal_with_spikes(chain.program(), chain.events(2, 9, 0.2))
 
 
-@pytest.mark.parametrize("kind", ["groups", "wide", "dilation", "order"])
-def test_pools_before_what_no_fast_kernel_covers(kind: str) -> None:
-    """The pool is computed then; of ``order`` the picture lies channel by channel."""
+@pytest.mark.parametrize("kind", ["groups", "wide", "dilation", "order", "flat"])
+def test_what_no_fast_kernel_covers(kind: str) -> None:
+    """A pool in front is computed then; of ``order`` the picture lies channel by channel."""
     chain = Chain(8, (2, 9, 8))
     if kind == "order":
         chain.lif("a", 0).pool("p", 2).conv("c", 4, (2, 2))
+    elif kind == "flat":
+        chain.then("f", Flatten(first=1)).conv("c", 4, (1, 3), stride=(1, 2))
     elif kind == "wide":
         chain.pool("p", 2).then("flat", Flatten()).dense("fc", 20, bits=17)
     else:

@@ -39,7 +39,7 @@ def heard(program: Program, node: Node) -> Heard:
     edge = source_of(program, node.inputs[0])
     shape = program.types[edge.node].shape
     last, pool = _through_pools(program, edge)
-    if _has_fast_kernel(program, node, shape) and _spikes(program, last):
+    if _has_fast_kernel(program, node) and _spikes(program, last):
         return Heard(last, shape, pool, fast=True)
     return Heard(edge, shape)
 
@@ -57,13 +57,15 @@ def _through_pools(program: Program, edge: Edge) -> tuple[Edge, tuple[int, int]]
     return edge, (rows, columns)
 
 
-def _has_fast_kernel(program: Program, node: Node, shape: tuple[int, ...]) -> bool:
-    op = node.op
+def _has_fast_kernel(program: Program, node: Node) -> bool:
+    op, source = node.op, program.by_name[node.inputs[0].node]
     assert isinstance(op, Projection)
     weight = lookup(op.weight, program.consts).data
     if isinstance(op, Dense):
         return weight_bits(weight) is not None
-    return len(shape) == 3 and fits(op, geometry(op, shape, weight.shape))
+    shape = program.types[source.name].shape
+    flat = isinstance(source.op, Flatten) or len(shape) != 3
+    return not flat and fits(op, geometry(op, shape, weight.shape))
 
 
 def _spikes(program: Program, edge: Edge) -> bool:
