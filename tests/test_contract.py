@@ -12,15 +12,9 @@ import small_nets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sast_compile.contract import (
-    PRESETS,
-    Contract,
-    Discretised,
-    Encoding,
-    contract_from_json,
-    named_contract,
-)
+from sast_compile.contract import Contract, Discretised, Encoding, Override, contract_from_json
 from sast_compile.errors import BadFile, ContractMissing
+from sast_compile.presets import PRESETS, named_contract
 
 PLAIN: dict[str, Any] = json.loads(small_nets.contract().to_json())
 
@@ -47,7 +41,8 @@ def test_it_comes_back_equal_with_every_bit_of_alpha(
     stated = small_nets.contract(
         dt=dt,
         neurons={name: Discretised(alpha) for name, alpha in alphas.items()},
-        compare=PRESETS[preset].compare,
+        compare=PRESETS[preset].contract.compare,
+        overrides={"lif": Override(reset_when="after_input")},
         encoding=Encoding(steps=steps, axes="PYX", values="counts", bin="1 ms"),
     )
     text = stated.to_json()

@@ -11,10 +11,11 @@ from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.cli.console import output, print_json, print_said, shown, table, working
 from sast_compile.cli.emission import emitter_of, write_all
 from sast_compile.compile import Compiled, compile_model
-from sast_compile.contract import Contract, named_contract
+from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
 from sast_compile.files import write_whole
 from sast_compile.ir.text import print_program
+from sast_compile.presets import named_contract
 from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
 from sast_compile.samples import samples_for
