@@ -1,9 +1,8 @@
 """The contracts of the frameworks that write and read NIR, each read off its own source.
 
 A preset is what a framework computes by default on the graph that its own exporter writes. What
-the exporter loses, and what then holds by default, stands in `losses`: a user who trained
-otherwise overrides it (`changed`). docs/contract.md has the equations, and says where they were
-read.
+its exporter loses, and what then holds by default, stands in `losses.py`: a user who trained
+otherwise says so (`contract_text.changed`).
 """
 
 from __future__ import annotations
@@ -14,14 +13,6 @@ from msgspec.structs import replace
 from sast_compile.contract import MOST_SPIKES, Contract, contract_from_json
 from sast_compile.errors import ContractMissing
 from sast_compile.files import read_whole
-
-
-class Loss(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file of this exporter does not say: the framework's word for it and its default."""
-
-    what: str
-    default: str
-    otherwise: str  # the override that says the other, or that nothing does
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,8 +26,8 @@ class Preset(msgspec.Struct, frozen=True, kw_only=True):
     step: tuple[str, ...]
     contract: Contract
     fixed_dt: bool = False
+    usual_dt: float | None = None  # what the exporter takes by default; never taken for granted
     dt_hint: str = "add --dt SECONDS"
-    losses: tuple[Loss, ...] = ()
 
 
 def _euler_zero(**changes: object) -> Contract:
@@ -69,25 +60,6 @@ PRESETS: dict[str, Preset] = {
             feedback=1,
         ),
         fixed_dt=True,
-        losses=(
-            Loss(
-                what="reset_mechanism",
-                default="subtract",
-                otherwise="zero: reset=zero reset_when=before_decay for Leaky, "
-                "reset_when=after_input for RLeaky, Synaptic and RSynaptic; none: not expressible",
-            ),
-            Loss(
-                what="reset_delay",
-                default="True",
-                otherwise="False with zero: reset=zero reset_when=after_fire; with subtract: "
-                "reset_when=after_fire, the same only while v - threshold <= threshold",
-            ),
-            Loss(
-                what="inhibition, state_quant, graded_spikes_factor",
-                default="False, False, 1",
-                otherwise="not expressible",
-            ),
-        ),
     ),
     "norse": Preset(
         framework="Norse 1.1.0",
@@ -101,17 +73,9 @@ PRESETS: dict[str, Preset] = {
             "writes tau = dt_export/tau_mem_inv, r = 1, no v_reset and no w_in",
         ),
         contract=_euler_zero(drive="step", synapse="unit"),
+        usual_dt=1e-6,
         dt_hint="its exporter writes tau = dt/tau_mem_inv, which is dt times the time constant: "
         "add --dt with the product of the cells' dt and to_nir's, 1e-6 where both are by default",
-        losses=(
-            Loss(what="v_reset", default="0", otherwise="not expressible"),
-            Loss(
-                what="reset_method of a LIFBoxCell",
-                default="reset_value",
-                otherwise="reset_subtract: reset=subtract",
-            ),
-            Loss(what="dt of the cells", default="0.001", otherwise="--dt, times to_nir's dt"),
-        ),
     ),
     "sinabs": Preset(
         framework="sinabs 3.1.3",
@@ -134,15 +98,6 @@ PRESETS: dict[str, Preset] = {
             spikes=MOST_SPIKES,
         ),
         fixed_dt=True,
-        losses=(
-            Loss(what="spike_fn", default="MultiSpike", otherwise="SingleSpike: spikes=1"),
-            Loss(
-                what="reset_fn", default="MembraneSubtract", otherwise="MembraneReset: reset=zero"
-            ),
-            Loss(what="norm_input of a LIF", default="True", otherwise="False: drive=unit"),
-            Loss(what="tau_syn", default="None", otherwise="not expressible: a LIF is written"),
-            Loss(what="min_v_mem", default="None", otherwise="not expressible"),
-        ),
     ),
     "spikingjelly": Preset(
         framework="SpikingJelly 2.0.0",
@@ -155,8 +110,8 @@ PRESETS: dict[str, Preset] = {
             "writes tau dt, r = 1 or (without decay_input) tau; IF r = 1/dt, CubaLIF r = tau_mem/dt",
         ),
         contract=_euler_zero(compare=">="),
+        usual_dt=1e-4,
         dt_hint="add --dt with the dt of export_to_nir, which is 1e-4 by default",
-        losses=(Loss(what="dt", default="1e-4", otherwise="--dt"),),
     ),
     "rockpool": Preset(
         framework="Rockpool 3.1.0",
@@ -178,13 +133,8 @@ PRESETS: dict[str, Preset] = {
             compare=">=",
             spikes=MOST_SPIKES,
         ),
+        usual_dt=1e-3,
         dt_hint="add --dt with the dt of the modules, which is 1e-3 by default",
-        losses=(
-            Loss(what="dt", default="1e-3", otherwise="--dt"),
-            Loss(what="bias of a LIFTorch", default="0", otherwise="not expressible"),
-            Loss(what="w_rec, has_rec", default="none", otherwise="not expressible"),
-            Loss(what="max_spikes_per_dt", default="65536", otherwise="spikes=N"),
-        ),
     ),
     "lava": Preset(
         framework="Lava 0.10.0, floating point",
