@@ -86,8 +86,8 @@ class Contract(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     version: int = VERSION
     dt: float  # in the unit of the graph's time constants; NIR's are in seconds
-    # euler: alpha = 1 - dt/tau; exact: alpha = exp(-dt/tau); alpha: as euler, rounded to the type
-    # that tau is stored in, for tau = dt/(1 - alpha) was written of an alpha of this type
+    # euler: alpha = 1 - dt/tau; exact: alpha = exp(-dt/tau); alpha: as euler, but dt and alpha are
+    # of the type that tau is stored in, which was written as tau = dt/(1 - alpha) in that type
     leak: Leak
     # gain, nir: r (1 - alpha), of an IF r dt; step: the same, but of an IF r; unit: 1
     drive: Drive = "nir"

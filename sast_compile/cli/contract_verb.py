@@ -10,7 +10,7 @@ import typer
 
 from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.cli.compile_verb import ContractName, ContractSet, Dt, Json, stated_contract
-from sast_compile.cli.console import output, print_json, shown, table
+from sast_compile.cli.console import errors, output, print_json, shown, table
 from sast_compile.contract import Contract
 from sast_compile.contract_text import differences, rows
 from sast_compile.errors import CompileError, ContractMissing
@@ -113,7 +113,7 @@ def print_choices(error: ContractMissing) -> None:
         f"{found.density}, seed {found.seed}"
     )
     apart = ">differ" if base is None else f">differ from {base.name}"
-    lines = table(title, "--contract", "dt", ">spikes", apart, "against it")
+    lines = table(title, "--contract", "dt", ">spikes", apart, "against it", on=errors)
     for one in found.choices:
         share = (one.differs or {}).get(base.name) if base else None
         lines.add_row(
@@ -123,8 +123,8 @@ def print_choices(error: ContractMissing) -> None:
             "" if share is None else f"{share:.2%}",
             shown(one.error or one.against or ""),
         )
-    output.print(lines)
-    output.print(
+    errors.print(lines)
+    errors.print(
         "differ: of the neurons and steps in which either fires, those that do otherwise; --json "
         "has all pairs",
         soft_wrap=True,

@@ -179,6 +179,9 @@ class Discretiser:
                 where=name,
                 hint="NIR's tau is in seconds; a neuron without leak is an IF",
             )
+        stored = np.asarray(getattr(node, what)).dtype.type
+        if self.contract.leak == "alpha":  # the exporter had dt in the type of tau, too
+            dt = float(stored(dt))
         alpha = np.exp(-dt / tau) if self.contract.leak == "exact" else 1 - dt / tau
         if (alpha < 0).any():
             raise CompileError(
@@ -186,8 +189,8 @@ class Discretiser:
                 where=name,
                 hint="choose a smaller dt, or the exact leak",
             )
-        if self.contract.leak == "alpha":  # of the type that it had when tau was written of it
-            alpha = np.asarray(alpha, np.asarray(getattr(node, what)).dtype)
+        if self.contract.leak == "alpha":  # and alpha, when tau was written of it
+            alpha = np.asarray(alpha, stored)
         return np.asarray(alpha, np.float64)
 
 

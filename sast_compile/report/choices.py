@@ -104,19 +104,19 @@ def _time_step(name: str, neurons: Mapping[str, Any]) -> tuple[float, str]:
     """The dt to show a preset with, and where it is from; a user has to state his own."""
     preset = PRESETS[name]
     if preset.fixed_dt:
-        return preset.contract.dt, "its exporter's own"
+        return preset.contract.dt, "fixed"
     usual = preset.usual_dt
     if usual is not None and contradiction(neurons, name, usual) is None:
-        return usual, "its exporter's default"
+        return usual, "its default"
     steps = [
         float(np.median(_tau(node) / node.r))
         for node in neurons.values()
         if hasattr(node, "r") and not np.allclose(node.r, 1) and np.all(node.r)
     ]
     if steps and min(steps) > 0:
-        return min(steps), "tau/r of the file, where r stands for a gain of 1"
+        return min(steps), "the file's tau/r"
     taus = [float(np.min(_tau(node))) for node in neurons.values() if kind_of(node) not in LEAKLESS]
-    return (min(taus) / 10, "a tenth of its smallest tau") if taus else (1.0, "no tau in the file")
+    return (min(taus) / 10, "a tenth of the smallest tau") if taus else (1.0, "no tau in the file")
 
 
 def _tau(node: Any) -> Any:
