@@ -107,8 +107,8 @@ PRESETS: dict[str, Preset] = {
             "(v - v_reset)/tau; s = v >= v_threshold, v = v_reset",
             "IFNode: v = v + x",
             "CUBALIFNode: c = c_decay c + x, v = v_decay v + c",
-            "writes tau dt, r = 1 or (without decay_input) tau; IF r = 1/dt; CubaLIF r = tau_mem/dt, w_in "
-            "= tau_syn/dt",
+            "writes tau dt, r = 1 or (without decay_input) tau; IF r = 1/dt; "
+            "CubaLIF r = tau_mem/dt, w_in = tau_syn/dt",
         ),
         contract=_euler_zero(compare=">="),
         usual_dt=1e-4,

@@ -217,9 +217,8 @@ def test_differences_name_the_field_and_both_values() -> None:
         ("neurons.b.gain", "not said", "1.0"),
     ]
     encoded = differences(one, replace(one, encoding=None))
-    assert {d.field for d in encoded} == {
-        f"encoding.{f}" for f in ("steps", "axes", "values", "bin")
-    }
+    names = ("steps", "axes", "values", "bin")
+    assert {d.field for d in encoded} == {f"encoding.{name}" for name in names}
 
 
 def test_a_contract_of_the_user_is_a_json_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+from msgspec.structs import replace
 
 from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.cli.compile_verb import ContractName, ContractSet, Dt, Json, stated_contract
@@ -53,7 +54,7 @@ def diff(first: Side, second: Side, as_json: Json = False) -> None:
 
     The graphs themselves are not compared.
     """
-    found = differences(_side(first), _side(second))
+    found = differences(*_sides(first, second))
     if as_json:
         print_json([one._asdict() for one in found])
     elif not found:
@@ -94,9 +95,17 @@ def contract_of(path: str, named: Contract | None) -> Contract:
     return contract_in(path, named)
 
 
-def _side(name: str) -> Contract:
-    """The contract of a file, or a preset, whose dt is that of its exporter or 1."""
-    return PRESETS[name].contract if name in PRESETS else contract_of(name, None)
+def _sides(first: str, second: str) -> tuple[Contract, Contract]:
+    """The contracts of files or presets; a preset that is for any dt has that of the other side."""
+    one, other = (
+        PRESETS[name].contract if name in PRESETS else contract_of(name, None)
+        for name in (first, second)
+    )
+    if first in PRESETS and not PRESETS[first].fixed_dt:
+        one = replace(one, dt=other.dt)
+    if second in PRESETS and not PRESETS[second].fixed_dt:
+        other = replace(other, dt=one.dt)
+    return one, other
 
 
 # ---- the refusal of a file without one
