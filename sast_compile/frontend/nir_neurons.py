@@ -101,7 +101,10 @@ class Discretiser:
         amount: Param = 0
         if subtracts:
             amount = height if not rest.any() else at("amount", numbers["v_threshold"] + 0 * rest)
-        reset = Reset(kind=its.reset, when=its.reset_when, amount=amount)
+        when = its.reset_when
+        if subtracts and when == "after_input":  # a difference may be taken before a sum or after
+            when = "after_decay"
+        reset = Reset(kind=its.reset, when=when, amount=amount)
         return Fire(compare=its.compare, threshold=height, limit=its.spikes), reset
 
     def _decays(
