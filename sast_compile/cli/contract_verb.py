@@ -116,15 +116,14 @@ def print_choices(error: ContractMissing) -> None:
     found = refused_choices(error)
     if found is None:
         return
-    base = found.base
     title = (
         f"the choices on {found.samples} random samples x {found.steps} steps, density "
         f"{found.density}, seed {found.seed}"
     )
-    apart = ">differ" if base is None else f">differ from {base.name}"
+    apart = ">differ" if found.base is None else f">differ from {found.base}"
     lines = table(title, "--contract", "dt", ">spikes", apart, "against it", on=errors)
     for one in found.choices:
-        share = (one.differs or {}).get(base.name) if base else None
+        share = (one.differs or {}).get(found.base or "")
         lines.add_row(
             one.name,
             f"{one.dt:g} ({one.dt_from})",
@@ -133,6 +132,13 @@ def print_choices(error: ContractMissing) -> None:
             shown(one.error or one.against or ""),
         )
     errors.print(lines)
+    if found.settings:
+        single = table(
+            f"one setting away from {found.base}", "--contract-set", ">differ", on=errors
+        )
+        for setting, part in found.settings.items():
+            single.add_row(setting, f"{part:.2%}")
+        errors.print(single)
     errors.print(
         "differ: of the neurons and steps in which either fires, those that do otherwise; --json "
         "has all pairs",

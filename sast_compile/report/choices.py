@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import nir
 import numpy as np
 from msgspec.structs import replace
 
 from sast_compile.backends import reference
+from sast_compile.contract import MOST_SPIKES, Contract
+from sast_compile.contract_text import changed
 from sast_compile.errors import CompileError
 from sast_compile.files import read_whole
 from sast_compile.frontend.exporters import contradiction, neurons_of
@@ -30,6 +33,17 @@ from sast_compile.samples import RANDOM_DENSITY, RANDOM_STEPS, SEED, Samples, ra
 
 MOST_SAMPLES = 16
 MOST_PRODUCTS = 200_000_000  # of one run; larger nets are run on fewer samples, at least one
+SETTINGS = (
+    "leak=euler",
+    "leak=exact",
+    "reset=zero reset_when=after_fire",
+    "reset=zero reset_when=after_input",
+    "reset=subtract reset_when=after_fire",
+    "reset=subtract reset_when=after_decay",
+    "compare=>",
+    "compare=>=",
+    f"spikes={MOST_SPIKES}",
+)
 LEAKLESS = ("IF", "I", "Threshold")
 
 
@@ -59,12 +73,8 @@ class Choices:
     density: float
     seed: int
     choices: tuple[Choice, ...]
-
-    @property
-    def base(self) -> Choice | None:
-        """What the others are compared with in a table: the first that fires and may be meant."""
-        fires = [choice for choice in self.choices if choice.spikes]
-        return next((choice for choice in fires if choice.against is None), None)
+    base: str | None  # the first choice that fires and has nothing against it
+    settings: Mapping[str, float]  # of the base: the share that differs under this one setting
 
 
 def choices_of(path: str) -> Choices:
@@ -85,10 +95,7 @@ def choices_of(path: str) -> Choices:
             continue
         if samples is None:
             samples = random_samples(program, contract, _count(program), "")
-        trace = reference.run(program, samples.events)
-        spikes[name] = {
-            layer: trace[layer].spikes for layer, op in program.neurons.items() if op.fire
-        }
+        spikes[name] = _spikes(program, samples.events)
         total = int(sum(layer.sum(dtype=np.int64) for layer in spikes[name].values()))
         found[name] = Choice(name, dt, dt_from, against, spikes=total)
     if samples is None:
@@ -97,7 +104,44 @@ def choices_of(path: str) -> Choices:
     compared = tuple(
         choice if choice.spikes is None else _compared(choice, spikes) for choice in found.values()
     )
-    return Choices(samples.count, samples.steps, RANDOM_DENSITY, SEED, compared)
+    meant = (choice for choice in compared if choice.spikes and choice.against is None)
+    base = next(meant, None)
+    settings: dict[str, float] = {}
+    if base is not None:
+        contract = replace(PRESETS[base.name].contract, dt=base.dt)
+        settings = _settings(graph, contract, samples.events, spikes[base.name])
+    return Choices(
+        samples=samples.count,
+        steps=samples.steps,
+        density=RANDOM_DENSITY,
+        seed=SEED,
+        choices=compared,
+        base=base.name if base else None,
+        settings=settings,
+    )
+
+
+def _spikes(program: Program, events: Array) -> dict[str, Array]:
+    """The spikes of every population that fires."""
+    trace = reference.run(program, events)
+    return {layer: trace[layer].spikes for layer, op in program.neurons.items() if op.fire}
+
+
+def _settings(
+    graph: nir.NIRGraph, base: Contract, events: Array, own: Mapping[str, Array]
+) -> dict[str, float]:
+    """What each of `SETTINGS` changes alone; not those that ``base`` has, or that no graph can."""
+    shares: dict[str, float] = {}
+    for setting in SETTINGS:
+        contract = changed(base, setting.split())
+        if contract == base:
+            continue
+        try:
+            program = to_program(graph, contract, "choice")
+        except CompileError:
+            continue
+        shares[setting] = _share(own, _spikes(program, events))
+    return shares
 
 
 def _time_step(name: str, neurons: Mapping[str, Any]) -> tuple[float, str]:

@@ -119,6 +119,18 @@ def test_the_refusal_gives_every_choice_in_numbers(sast: Command, here: Path) ->
     euler = next(one for one in found["choices"] if one["name"] == "nir-euler")
     for other in ("nir-exact", "snntorch", "sinabs"):
         assert euler["differs"][other] == pytest.approx(share(runs["nir-euler"], runs[other]))
+    assert found["base"] == "spikingjelly"  # at the dt that r states; the same spikes as Euler's
+    assert euler["differs"]["spikingjelly"] == 0
+    own = replace(PRESETS["spikingjelly"].contract, dt=DT)
+    for setting, part in found["settings"].items():
+        fields: dict[str, Any] = dict(pair.split("=", 1) for pair in setting.split())
+        contract = replace(own, **{k: int(v) if k == "spikes" else v for k, v in fields.items()})
+        trace = reference.run(to_program(small_nets.graph(), contract, "net"), events)
+        wrong = {name: trace[name].spikes for name in ("lif1", "lif2")}
+        assert part == pytest.approx(share(runs["nir-euler"], wrong)), setting
+    assert found["settings"]["reset=subtract reset_when=after_fire"] > 0.1
+    assert found["settings"]["compare=>"] == 0  # no ties here
+    assert "leak=euler" not in found["settings"]
     assert euler["differs"]["lava"] == 0
     assert euler["differs"]["nir-exact"] > 0.1
 
