@@ -133,9 +133,7 @@ def print_choices(error: ContractMissing) -> None:
         )
     errors.print(lines)
     if found.settings:
-        single = table(
-            f"one setting away from {found.base}", "--contract-set", ">differ", on=errors
-        )
+        single = table(f"one setting away from {found.base}", "setting", ">differ", on=errors)
         for setting, part in found.settings.items():
             single.add_row(setting, f"{part:.2%}")
         errors.print(single)
