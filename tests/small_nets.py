@@ -11,7 +11,8 @@ import numpy as np
 
 from sast_compile.artifact import Artifact
 from sast_compile.compile import compile_model
-from sast_compile.contract import METADATA_KEY, Contract, Encoding, named_contract
+from sast_compile.contract import METADATA_KEY, Contract, Encoding
+from sast_compile.presets import named_contract
 
 DT, TAU = 1e-3, 0.01
 EDGES = [("input", "fc1"), ("fc1", "lif1"), ("lif1", "fc2"), ("fc2", "lif2"), ("lif2", "output")]

@@ -209,7 +209,7 @@ def _respelt(torch: Any, path: Path, old: str, new: str) -> None:
         ("out_features=3", "4", ["fc2.weight has shape (3, 5), the network needs (4, 5)"]),
         ("kind=lif", "alif", ["lif1: ", "'alif'", "kinds: flatten, linear, conv2d, lif, if"]),
         ('{"alpha":0.9', '"alpha":0.8', ["the contract says neurons", "the network has"]),
-        ('{"version":1', '"version":2', ["contract version 2 is not the 1", "update"]),
+        ('{"version":2', '"version":3', ["contract version 3 is none of the 1 to 2", "update"]),
         ('{"dt":0.001', '"dt":-1', ["dt = -1.0 s is not positive"]),
     ],
 )

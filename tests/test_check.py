@@ -136,7 +136,7 @@ def test_what_several_populations_need_of_a_chip(sast: Command, here: Path) -> N
 def test_a_good_file_of_each_kind(sast: Command, here: Path) -> None:
     write_graph(here / "net.nir")
     save_artifact(artifact(here / "other.nir"), here / "net.sast")
-    fine = {"problems": [], "repairs": []}
+    fine = {"problems": [], "repairs": [], "unsaid": []}
     fits = {"loihi2": True, "loihi2-netx": True, "paper-sim": True}
     assert document(sast("check", "net.nir", "--json")) == {**fine, "fits": fits}
     assert document(sast("check", "net.sast", "--json")) == {**fine, "fits": {"loihi2": True}}

@@ -11,16 +11,13 @@ import pytest
 import small_nets
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from sast_compile.contract import (
-    PRESETS,
-    Contract,
-    Discretised,
-    Encoding,
-    contract_from_json,
-    named_contract,
-)
-from sast_compile.errors import BadFile, ContractMissing
+from sast_compile.contract import Contract, Discretised, Encoding, Override, contract_from_json
+from sast_compile.contract_text import changed, differences
+from sast_compile.errors import BadFile, CompileError, ContractMissing
+from sast_compile.frontend.nir_to_ir import to_program
+from sast_compile.presets import PRESETS, named_contract
 
 PLAIN: dict[str, Any] = json.loads(small_nets.contract().to_json())
 
@@ -47,7 +44,8 @@ def test_it_comes_back_equal_with_every_bit_of_alpha(
     stated = small_nets.contract(
         dt=dt,
         neurons={name: Discretised(alpha) for name, alpha in alphas.items()},
-        compare=PRESETS[preset].compare,
+        compare=PRESETS[preset].contract.compare,
+        overrides={"lif": Override(reset_when="after_input")},
         encoding=Encoding(steps=steps, axes="PYX", values="counts", bin="1 ms"),
     )
     text = stated.to_json()
@@ -84,6 +82,14 @@ def test_nothing_has_a_default_that_changes_a_spike(field: str) -> None:
         ({"encoding": {**PLAIN["encoding"], "steps": -3}}, "a sample of -3 steps is empty"),
         ({"encoding": {**PLAIN["encoding"], "values": "rates"}}, "'rates'"),
         ({"readout": {"kind": "first_spike"}}, "'first_spike'"),
+        ({"drive": "si"}, "'si'"),
+        ({"synapse": "none"}, "'none'"),
+        ({"spikes": 0}, "contract: spikes = 0 in one step lies outside 1..65536"),
+        ({"spikes": 65537}, "spikes = 65537 in one step"),
+        ({"spikes": 1.5}, "`$.spikes`"),
+        ({"overrides": {"lif1": {"spikes": 0}}}, "contract, lif1: spikes = 0"),
+        ({"overrides": {"lif1": {"leak": "exact"}}}, "unknown field `leak`"),
+        ({"overrides": {"lif1": {"reset": "one"}}}, "'one'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(changes: dict[str, Any], words: str) -> None:
@@ -91,9 +97,48 @@ def test_what_makes_no_sense_is_refused_by_name(changes: dict[str, Any], words: 
 
 
 def test_another_version_is_refused() -> None:
-    assert "version 2 is not the 1 that this release reads; hint: update" in refusal(version=2)
-    assert 'it states "version": 1' in refusal(version=...)
-    assert 'it states "version": 1' in refusal(version="1")
+    assert "version 3 is none of the 1 to 2 that this release reads; hint: update" in refusal(
+        version=3
+    )
+    for none in (..., "1", 0, True, 1.5):
+        assert 'it states "version": 2' in refusal(version=none)
+
+
+VERSION_1 = (
+    '{"compare":">","dt":0.001,"encoding":null,"feedback":2,"leak":"exact","neurons":{"lif1":'
+    '{"alpha":0.9,"gain":0.5}},"readout":{"kind":"spike_count","ties":"lowest_index"},'
+    '"reset":"subtract","reset_when":"after_decay","version":1}'
+)
+
+
+def test_version_1_is_read_and_means_what_it_meant() -> None:
+    read = contract_from_json(VERSION_1, "old.nir")
+    assert (read.version, read.drive, read.synapse, read.spikes) == (2, "nir", "nir", 1)
+    assert read.overrides == {}
+    assert (read.leak, read.reset_when, read.feedback_steps) == ("exact", "after_decay", 2)
+    assert read.neurons == {"lif1": Discretised(0.9, 0.5)}
+    assert contract_from_json(read.to_json(), "new.nir") == read
+
+
+@pytest.mark.parametrize("field", ["drive", "synapse", "spikes", "overrides"])
+def test_version_2_states_all_that_it_added_and_version_1_none_of_it(field: str) -> None:
+    assert f"malformed: lacks `{field}`" in refusal(**{field: ...})
+    old = {**json.loads(VERSION_1), field: PLAIN[field]}
+    with pytest.raises(BadFile, match=f"states `{field}`, which a contract of version 1 has not"):
+        contract_from_json(json.dumps(old), "net.nir")
+
+
+def test_a_population_may_have_rules_of_its_own() -> None:
+    stated = small_nets.contract(overrides={"lif2": Override(reset="subtract", compare=">")})
+    assert stated.of("lif1") == stated
+    own = stated.of("lif2")
+    assert (own.reset, own.reset_when, own.compare) == ("subtract", "before_decay", ">")
+    program = to_program(small_nets.graph(stated), stated, "net")
+    resets = {name: op.reset.kind for name, op in program.neurons.items() if op.reset}
+    assert resets == {"lif1": "zero", "lif2": "subtract"}
+    wrong = small_nets.contract(overrides={"lif3": Override(spikes=2)})
+    with pytest.raises(BadFile, match="states neuron 'lif3', which the graph lacks"):
+        to_program(small_nets.graph(wrong), wrong, "net")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "7", "null", "[" * 100_000, b"\xff\xfe{}"])
@@ -112,8 +157,68 @@ def test_a_preset_needs_a_time_step_and_a_known_name() -> None:
     assert named_contract("sast", 1e-3).dt == 1e-3
     with pytest.raises(ContractMissing, match=r"needs a time step; hint: add --dt"):
         named_contract("sast", None)
-    with pytest.raises(ContractMissing, match=r"unknown contract 'snn'; hint: sast, nir-euler"):
+    with pytest.raises(ContractMissing, match=r"unknown contract 'snn'; hint: snntorch, norse"):
         named_contract("snn", 1e-3)
+
+
+def test_only_what_an_exporter_fixes_is_a_time_step_of_a_preset() -> None:
+    assert {n for n, preset in PRESETS.items() if preset.fixed_dt} == {"snntorch", "sinabs"}
+    assert named_contract("snntorch", None).dt == 1e-4
+    assert named_contract("sinabs", None).dt == 1.0
+    assert named_contract("sinabs", 2.0).dt == 2.0
+    with pytest.raises(ContractMissing, match=r"'norse' needs a time step; hint: its exporter"):
+        named_contract("norse", None)
+
+
+SNNTORCH = named_contract("snntorch", None)
+
+
+def test_single_settings_change_single_fields() -> None:
+    plain = named_contract("sinabs", None)
+    one = changed(plain, ["reset=zero", "spikes=1", "block.lif.compare=>", "lif2.spikes=3"])
+    expected = replace(
+        plain,
+        reset="zero",
+        spikes=1,
+        overrides={"block.lif": Override(compare=">"), "lif2": Override(spikes=3)},
+    )
+    assert one == expected
+    assert changed(plain, []) == plain
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["reset"], "--contract-set reset: is no field=value of a contract; hint: field is one of"),
+        (["dt=1"], "is no field=value of a contract; hint: field is one of leak, drive"),
+        (["lif1.leak=exact"], "field is one of reset, reset_when, compare, spikes"),
+        (["reset=none", "reset_when=after_fire"], "'none'"),
+        (["spikes=many"], "`$.spikes`"),
+        (["spikes=0"], "spikes = 0 in one step lies outside"),
+        (["reset=zero"], "the order after_decay was that of a reset 'subtract'; hint: say it too"),
+        (["lif1.reset=zero"], "say it too: --contract-set lif1.reset_when=after_fire"),
+    ],
+)
+def test_a_setting_that_says_nothing_is_refused(settings: list[str], words: str) -> None:
+    with pytest.raises(CompileError) as caught:
+        changed(SNNTORCH, settings)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_differences_name_the_field_and_both_values() -> None:
+    one = small_nets.contract(neurons={"a": Discretised(0.5)})
+    other = replace(one, leak="exact", neurons={"a": Discretised(0.25), "b": Discretised(1.0)})
+    assert differences(one, one) == []
+    assert [tuple(d) for d in differences(one, other)] == [
+        ("leak", "euler", "exact"),
+        ("neurons.a.alpha", "0.5", "0.25"),
+        ("neurons.b.alpha", "not said", "1.0"),
+        ("neurons.b.gain", "not said", "1.0"),
+    ]
+    encoded = differences(one, replace(one, encoding=None))
+    names = ("steps", "axes", "values", "bin")
+    assert {d.field for d in encoded} == {f"encoding.{name}" for name in names}
 
 
 def test_a_contract_of_the_user_is_a_json_file(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sast_compile.cli import (
     card_verb,
     check_verb,
     compile_verb,
+    contract_verb,
     data_verb,
     gap_verb,
     look_verbs,
@@ -24,7 +25,7 @@ from sast_compile.cli import (
     verify_verb,
 )
 from sast_compile.cli.console import errors, forgiving_streams, shown
-from sast_compile.errors import CompileError
+from sast_compile.errors import CompileError, ContractMissing
 from sast_compile.version import __version__
 
 DEFAULT = "compile"
@@ -68,8 +69,11 @@ VERBS: dict[str, Callable[..., None]] = {
     "setup-lava": setup_verbs.setup_lava_,
     "doctor": setup_verbs.doctor,
 }
+GROUPS = {"contract": contract_verb.contract_}
 for name, verb in VERBS.items():
     app.command(name)(verb)
+for name, group in GROUPS.items():
+    app.add_typer(group, name=name)
 
 
 def _print_version(wanted: bool) -> None:
@@ -109,11 +113,11 @@ def main(argv: list[str] | None = None) -> None:
 def with_verb(arguments: list[str]) -> list[str]:
     """``arguments`` with the default verb put before a model; a mistyped verb ends the program."""
     word = arguments[0] if arguments else "--help"
-    if word in VERBS or word in OPTIONS:
+    if word in VERBS or word in GROUPS or word in OPTIONS:
         return arguments
     if _is_model(word) or word.startswith("-"):
         return [DEFAULT, *arguments]
-    way = suggestion(word, VERBS)
+    way = suggestion(word, (*VERBS, *GROUPS))
     errors.print(
         f"[bold red]error:[/] {shown(repr(word))} is neither a verb nor a model file "
         f"(.pt, .nir, .net); {shown(way)}",
@@ -125,6 +129,10 @@ def with_verb(arguments: list[str]) -> list[str]:
 def _report(error: CompileError, as_json: bool) -> None:
     if as_json:
         fields = {"error": error.what, "where": error.where, "hint": error.hint}
+        if isinstance(error, ContractMissing):
+            fields["choices"] = contract_verb.document_of(error)
         typer.echo(json.dumps(fields))
         return
     errors.print(f"[bold red]error:[/] {shown(error)}", soft_wrap=True)
+    if isinstance(error, ContractMissing):
+        contract_verb.print_choices(error)

@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
-from sast_compile.cli.compile_verb import Bits, ContractName, Dt, Feedback, Json, stated_contract
+from sast_compile.cli.compile_verb import (
+    Bits,
+    ContractName,
+    ContractSet,
+    Dt,
+    Feedback,
+    Json,
+    stated_contract,
+)
 from sast_compile.cli.console import output, print_json, shown, table, working
 from sast_compile.report.check import Checked, Problem, check_model
+from sast_compile.report.unsaid import unsaid
 
 File = Annotated[str, typer.Argument(help="A .nir, .pt, .net or .sast file.")]
 Targets = Annotated[
@@ -24,6 +33,7 @@ def check_(
     bits: Bits = 8,
     contract: ContractName = None,
     dt: Dt = None,
+    contract_set: ContractSet = None,
     feedback: Feedback = None,
     as_json: Json = False,
 ) -> None:
@@ -31,12 +41,15 @@ def check_(
 
     Exit code 1 if there is anything, else 0.
     """
-    stated = stated_contract(contract, dt)
+    stated = stated_contract(contract, dt, contract_set)
+    open_ = unsaid(file, contract, dt, contract_set or ()) if contract else ()
     with working(f"checking {shown(file)}"):
         found = check_model(file, target or (), bits, stated, feedback)
     if as_json:
-        print_json(asdict(found))
+        print_json(asdict(found) | {"unsaid": open_})
     else:
+        for what in open_:
+            output.print(f"[yellow]unsaid:[/] {shown(what)}", soft_wrap=True)
         _print(file, found)
     raise typer.Exit(1 if found.problems else 0)
 

@@ -11,10 +11,12 @@ from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.cli.console import output, print_json, print_said, shown, table, working
 from sast_compile.cli.emission import emitter_of, write_all
 from sast_compile.compile import Compiled, compile_model
-from sast_compile.contract import Contract, named_contract
+from sast_compile.contract import Contract
+from sast_compile.contract_text import changed
 from sast_compile.errors import CompileError
 from sast_compile.files import write_whole
 from sast_compile.ir.text import print_program
+from sast_compile.presets import named_contract
 from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
 from sast_compile.samples import samples_for
@@ -37,9 +39,23 @@ StopAfter = Annotated[
 DumpIr = Annotated[str | None, typer.Option(help="A folder for the program after every pass.")]
 ContractName = Annotated[
     str | None,
-    typer.Option("--contract", help="For a .nir without one: sast, nir-euler or a JSON file."),
+    typer.Option(
+        "--contract",
+        help="For a .nir without one: a framework (`contract presets` lists them) or a JSON file.",
+    ),
 ]
-Dt = Annotated[float | None, typer.Option(help="The time step in seconds, with --contract.")]
+Dt = Annotated[
+    float | None,
+    typer.Option(help="The time step with --contract, in the unit of the file's time constants."),
+]
+ContractSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--contract-set",
+        metavar="[NODE.]FIELD=VALUE",
+        help="With --contract: what was trained otherwise, like reset=zero. May be repeated.",
+    ),
+]
 Feedback = Annotated[
     int | None,
     typer.Option(min=1, help="Steps that the loops of a .nir look back, for chips that need them."),
@@ -63,13 +79,14 @@ def compile_(
     dump_ir: DumpIr = None,
     contract: ContractName = None,
     dt: Dt = None,
+    contract_set: ContractSet = None,
     feedback: Feedback = None,
     event_rate: EventRate = None,
     emit: Emit = None,
     as_json: Json = False,
 ) -> None:
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
-    stated = stated_contract(contract, dt)
+    stated = stated_contract(contract, dt, contract_set)
     emitter = emitter_of(emit, out, stop_after)
     with working(f"compiling {shown(model)}"):
         compiled = compile_model(model, target, bits, stated, stop_after, feedback, event_rate)
@@ -93,13 +110,16 @@ def compile_(
     output.print(done, soft_wrap=True)
 
 
-def stated_contract(name: str | None, dt: float | None) -> Contract | None:
-    """The contract that the two options name, if any."""
+def stated_contract(
+    name: str | None, dt: float | None, settings: list[str] | None = None
+) -> Contract | None:
+    """The contract that the three options name, if any."""
     if name is None:
-        if dt is not None:
-            raise CompileError("--dt needs --contract")
+        for option, value in (("--dt", dt), ("--contract-set", settings)):
+            if value:
+                raise CompileError(f"{option} needs --contract")
         return None
-    return named_contract(name, dt)
+    return changed(named_contract(name, dt), settings or ())
 
 
 def _levels(compiled: Compiled) -> Levels | None:

@@ -95,9 +95,9 @@ def print_said(source: Source, console: Console) -> None:
             console.print(f"[yellow]{title}:[/] {shown(what)}", soft_wrap=True)
 
 
-def table(title: str, *columns: str) -> Table:
+def table(title: str, *columns: str, on: Console = output) -> Table:
     """An empty table under its title; columns that begin with ``>`` are right-aligned."""
-    output.print(f"\n[bold]{title}[/]")
+    on.print(f"\n[bold]{title}[/]")
     empty = Table(box=SIMPLE_HEAD, header_style="dim", pad_edge=False)
     for column in columns:
         empty.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left")

@@ -11,7 +11,7 @@ import typer
 
 from sast_compile.artifact import SUFFIX, Artifact, load_artifact
 from sast_compile.catalog import model_names, shipped, target_names
-from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
+from sast_compile.cli.compile_verb import ContractName, ContractSet, Dt, stated_contract
 from sast_compile.cli.console import output, print_json, shown, table
 from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
@@ -27,7 +27,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 
 
 def inspect(
-    path: Path_, contract: ContractName = None, dt: Dt = None, as_json: Json = False
+    path: Path_,
+    contract: ContractName = None,
+    dt: Dt = None,
+    contract_set: ContractSet = None,
+    as_json: Json = False,
 ) -> None:
     """Show the program, the contract and the provenance in a file."""
     provenance: dict[str, Any]
@@ -35,7 +39,7 @@ def inspect(
         artifact = load_artifact(path)
         program, used, provenance = artifact.program, artifact.contract, _provenance(artifact)
     else:
-        source = read_source(path, stated_contract(contract, dt))
+        source = read_source(path, stated_contract(contract, dt, contract_set))
         program, used = source.program, source.contract
         provenance = {"source": path, "source_sha256": source.sha256, "data": source.dataset}
     if as_json:

@@ -11,7 +11,7 @@ import typer
 
 from sast_compile.artifact import SUFFIX, load_artifact
 from sast_compile.chunks import MAX_MEMORY, bytes_of, fits_whole, sample_bytes
-from sast_compile.cli.compile_verb import ContractName, Dt, stated_contract
+from sast_compile.cli.compile_verb import ContractName, ContractSet, Dt, stated_contract
 from sast_compile.cli.console import errors, output, print_json, print_said, progress, shown, table
 from sast_compile.contract import Contract
 from sast_compile.data import dataset
@@ -80,6 +80,7 @@ def run_(
     out: Output = None,
     contract: ContractName = None,
     dt: Dt = None,
+    contract_set: ContractSet = None,
     device: Device = "cpu",
     max_memory: MaxMemory = MAX_MEMORY,
     as_json: Json = False,
@@ -87,7 +88,7 @@ def run_(
     """Run a network: decisions, spikes, synaptic operations and, with labels, the accuracy."""
     if record not in RECORDS:
         raise CompileError(f"unknown record {record!r}", hint="outputs, spikes, states or all")
-    net = runnable(model, stated_contract(contract, dt))
+    net = runnable(model, stated_contract(contract, dt, contract_set))
     chosen = _samples(net, data, events, key, samples)
     most = bytes_of(max_memory)
     with progress("running", chosen.count) as told:

@@ -20,6 +20,7 @@ from sast_compile.frontend.nir_findings import BadNode, Findings, first
 from sast_compile.frontend.nir_hdf5 import Tree, Unreadable, read_tree
 from sast_compile.frontend.nir_kinds import SUPPORTED
 from sast_compile.frontend.nir_nodes import node_of, stored_kind
+from sast_compile.presets import PRESETS
 
 
 @dataclass(frozen=True)
@@ -142,5 +143,5 @@ def missing_contract(where: str) -> ContractMissing:
         "NIR does not say dt, leak rule, reset kind and order, or the comparison at threshold, "
         "and this file carries no contract",
         where=where,
-        hint="name one: --contract sast|nir-euler|FILE.json (and --dt SECONDS)",
+        hint=f"name one: --contract {'|'.join(PRESETS)}|FILE.json (and --dt)",
     )

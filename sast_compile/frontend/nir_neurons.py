@@ -3,8 +3,9 @@
 ``tau dv/dt = (v_leak - v) + r I`` becomes ``v <- alpha v + gain I`` with ``alpha = 1 - dt/tau``
 (Euler) or ``exp(-dt/tau)`` (exact) and ``gain = r (1 - alpha)``; without leak, ``dv/dt = r I``, it
 is ``alpha = 1``, ``gain = r dt``. A synaptic current, ``tau_syn dI/dt = -I + w_in S``, becomes
-``I <- beta I + w_in (1 - beta) S``, and the voltage sees the I of its own step. Where the contract
-itself gives alpha, beta and gain, these are taken and only compared with the time constants.
+``I <- beta I + w_in (1 - beta) S``, and the voltage sees the I of its own step. The contract may
+say otherwise of the gains (`Drive`, `Synapse`). Where it gives alpha, beta and gain themselves,
+these are taken and only compared with the time constants.
 
 Every population starts at rest, ``v = v_leak``, and is counted from there: v_leak becomes a part of
 the threshold, ``v > v_threshold`` is ``v - v_leak > v_threshold - v_leak``.
@@ -83,14 +84,15 @@ class Discretiser:
     def _fires(
         self, name: str, node: Any, numbers: Mapping[str, Floats], at: Any
     ) -> tuple[Fire, Reset]:
+        its = self.contract.of(name)
         if kind_of(node) == "Threshold":  # nothing is kept from step to step
             threshold = numbers["threshold"]
             _check_threshold(name, "threshold", threshold)
             return (
-                Fire(compare=self.contract.compare, threshold=at("threshold", threshold)),
+                Fire(compare=its.compare, threshold=at("threshold", threshold)),
                 Reset(kind="zero"),
             )
-        subtracts = self.contract.reset == "subtract"
+        subtracts = its.reset == "subtract"
         rest = _rest(name, numbers, subtracts)
         threshold = numbers["v_threshold"] - rest
         what = "v_threshold - v_leak" if rest.any() else "v_threshold"
@@ -99,8 +101,11 @@ class Discretiser:
         amount: Param = 0
         if subtracts:
             amount = height if not rest.any() else at("amount", numbers["v_threshold"] + 0 * rest)
-        reset = Reset(kind=self.contract.reset, when=self.contract.reset_when, amount=amount)
-        return Fire(compare=self.contract.compare, threshold=height), reset
+        when = its.reset_when
+        if subtracts and when == "after_input":  # a difference may be taken before a sum or after
+            when = "after_decay"
+        reset = Reset(kind=its.reset, when=when, amount=amount)
+        return Fire(compare=its.compare, threshold=height, limit=its.spikes), reset
 
     def _decays(
         self, name: str, node: Any, numbers: Mapping[str, Floats]
@@ -137,33 +142,59 @@ class Discretiser:
             case "Threshold":
                 return np.zeros(()), np.ones(()), None
             case "IF" | "I":
-                return np.ones(()), numbers["r"] * self.contract.dt, None
+                return np.ones(()), self._gain(numbers["r"], None), None
             case "LIF" | "LI":
-                alpha = self._kept(name, "tau", numbers["tau"])
-                return alpha, _agreed(numbers["r"] * (1 - alpha)), None
+                alpha = self._kept(name, "tau", node, numbers)
+                return alpha, self._gain(numbers["r"], alpha), None
             case _:
-                alpha = self._kept(name, "tau_mem", numbers["tau_mem"])
-                beta = self._kept(name, "tau_syn", numbers["tau_syn"])
-                weight = _agreed(numbers["w_in"] * (1 - beta))
-                return alpha, _agreed(numbers["r"] * (1 - alpha)), (beta, weight)
+                alpha = self._kept(name, "tau_mem", node, numbers)
+                beta = self._kept(name, "tau_syn", node, numbers)
+                synapse = beta, self._current_gain(numbers["w_in"], beta)
+                return alpha, self._gain(numbers["r"], alpha), synapse
 
-    def _kept(self, name: str, what: str, tau: Floats) -> Floats:
-        """What a step keeps of a state with the time constant ``tau``."""
-        dt = self.contract.dt
+    def _gain(self, r: Floats, alpha: Floats | None) -> Floats:
+        """What a step adds to v of a current of 1; ``alpha`` is None without a leak."""
+        match self.contract.drive, alpha:
+            case "unit", _:
+                return np.ones(())
+            case "step", None:
+                return _agreed(r)
+            case _, None:
+                return _agreed(r * self.contract.dt)
+            case _:
+                return _agreed(r * (1 - alpha))
+
+    def _current_gain(self, w_in: Floats, beta: Floats) -> Floats:
+        """What a step adds to a synaptic current for a drive of 1."""
+        match self.contract.synapse:
+            case "nir":
+                return _agreed(w_in * (1 - beta))
+            case "unit" | "decayed" as rule:
+                added = np.ones(()) if self.contract.drive == "unit" else w_in
+                return _agreed(added if rule == "unit" else added * beta)
+
+    def _kept(self, name: str, what: str, node: Any, numbers: Mapping[str, Floats]) -> Floats:
+        """What a step keeps of a state with the time constant ``what``."""
+        dt, tau = self.contract.dt, numbers[what]
         if (tau <= 0).any():
             raise CompileError(
                 f"time constant {what} = {tau.min():g} s is not positive",
                 where=name,
                 hint="NIR's tau is in seconds; a neuron without leak is an IF",
             )
-        alpha = 1 - dt / tau if self.contract.leak == "euler" else np.exp(-dt / tau)
+        stored = np.asarray(getattr(node, what)).dtype.type
+        if self.contract.leak == "alpha":  # the exporter had dt in the type of tau, too
+            dt = float(stored(dt))
+        alpha = np.exp(-dt / tau) if self.contract.leak == "exact" else 1 - dt / tau
         if (alpha < 0).any():
             raise CompileError(
                 f"dt = {dt:g} s exceeds {what} = {tau.min():g} s: an Euler step would overshoot",
                 where=name,
                 hint="choose a smaller dt, or the exact leak",
             )
-        return np.asarray(alpha)
+        if self.contract.leak == "alpha":  # and alpha, when tau was written of it
+            alpha = np.asarray(alpha, stored)
+        return np.asarray(alpha, np.float64)
 
 
 def _agreed(gain: Floats) -> Floats:
@@ -171,8 +202,10 @@ def _agreed(gain: Floats) -> Floats:
 
     A gain per neuron would not fit a kernel, and r = tau / dt means 1 for all.
     """
-    middle = np.asarray(np.median(gain))
-    return middle if (np.abs(gain - middle) <= SAME_GAIN * np.abs(middle)).all() else gain
+    for middle in (np.ones(()), np.asarray(np.median(gain))):
+        if (np.abs(gain - middle) <= SAME_GAIN * np.abs(middle)).all():
+            return middle
+    return gain
 
 
 def _check_threshold(name: str, what: str, threshold: Floats) -> None:

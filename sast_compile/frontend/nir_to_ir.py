@@ -136,7 +136,7 @@ class Import:
 
     def check_contract(self) -> None:
         """Raises BadFile if the contract speaks of neurons that the graph does not have."""
-        for name in self.contract.neurons:
+        for name in (*self.contract.neurons, *self.contract.overrides):
             if name not in self.flat.nodes or self.flat.kind(name) not in NEURONS:
                 raise BadFile(f"states neuron {name!r}, which the graph lacks", where="contract")
 

@@ -139,6 +139,16 @@ def used_contract(
     return used if feedback is None else replace(used, feedback=feedback)
 
 
+def contract_in(path: str, contract: Contract | None) -> Contract:
+    """The contract that the model at ``path`` states; ``contract`` is for a `.nir` without one.
+
+    The graph of a `.nir` need not be one that can be imported.
+    """
+    if Path(path).suffix.lower() != ".nir":
+        return read_source(path, contract).contract
+    return used_contract(load_nir(read_whole(path), path).graph, path, contract, None)
+
+
 def spread(graph: nir.NIRGraph, program: Program) -> list[str]:
     """The populations whose parameters are one number each, taken for all of its neurons."""
     nodes = flattened(graph).nodes

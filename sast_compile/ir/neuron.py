@@ -115,7 +115,8 @@ class Reset(Record, frozen=True, kw_only=True, tag="reset"):
 
     ``zero``: v = 0; ``subtract``: v -= n amount. ``after_fire``: in the step of the spike;
     ``before_decay``: at the start of the next step; ``after_decay``: in the next step, the decayed
-    v is what is reset. ``floor``: v is raised to this after a reset that acts after the spike.
+    v is what is reset; ``after_input``: in the next step, v with all that drives it (floats only).
+    ``floor``: v is raised to this after a reset that acts after the spike.
     """
 
     kind: ResetKind

@@ -146,8 +146,10 @@ class Neuron(Record, frozen=True, kw_only=True, tag="neuron"):
         if self.reset is None:
             raise TypeMismatch("a neuron that fires needs a reset")
         adds_plainly = self.voltage.adds == "sum" and self.voltage.decays == "first"
-        if self.reset.when == "after_decay" and not adds_plainly:
+        if self.reset.when in ("after_decay", "after_input") and not adds_plainly:
             raise TypeMismatch("a reset after the decay needs adds='sum' and decays='first'")
+        if self.reset.when == "after_input" and not self.is_float:
+            raise TypeMismatch("a reset after the input acts on floats only")
         if self.reset.floor is not None and self.reset.when != "after_fire":
             raise TypeMismatch("a floor needs a reset after the spike")
 

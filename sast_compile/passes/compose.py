@@ -144,6 +144,12 @@ class _Composer:
         ``whole``: v is always a multiple of the unit, so a threshold between two multiples can be
         moved to either without changing a comparison.
         """
+        if before.limit > 1:
+            raise Unsupported(
+                f"up to {before.limit} spikes of a neuron in one step; a chip's sends one",
+                where=self.name,
+                hint="--contract-set spikes=1, and train it so",
+            )
         threshold = self.target.threshold
         wanted = self._values(before.threshold) / (self.unit_of_v * threshold.unit)
         exact = whole or before.compare == threshold.compare

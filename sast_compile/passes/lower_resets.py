@@ -71,6 +71,8 @@ def _early(
     decay, amount = neuron.voltage.decay, reset.amount
     if reset.when == "after_fire":
         return reset
+    if (reset.kind, reset.when) == ("zero", "after_input"):  # it takes the next step's drive
+        return None
     if reset.kind == "zero" or reset.when == "before_decay":
         return Reset(kind=reset.kind, amount=amount)
     alpha = numbers_of(program, decay.alpha if isinstance(decay, Factor) else 1.0)

@@ -20,7 +20,6 @@ from nir_nets import DT, STEPS, Net
 from sast_compile.backends import reference, torch_integers
 from sast_compile.compare import compare_traces
 from sast_compile.compile import lower
-from sast_compile.contract import named_contract
 from sast_compile.errors import CompileError, Unsupported
 from sast_compile.frontend.graph_module import GraphModule
 from sast_compile.frontend.nir_to_ir import to_program
@@ -30,6 +29,7 @@ from sast_compile.ir.pool import SumPool2d
 from sast_compile.ir.program import Edge, Program, check
 from sast_compile.ir.types import Const
 from sast_compile.passes import Options
+from sast_compile.presets import named_contract
 from sast_compile.target import load_target
 from sast_compile.trace import Trace
 

@@ -314,7 +314,7 @@ def test_inspect_shows_the_program_of_a_graph_and_of_an_artifact(sast: Command, 
 
 def test_inspect_takes_a_checkpoint_and_a_named_contract(sast: Command, here: Path) -> None:
     bare = small_nets.write_graph(here / "bare.nir", small_nets.graph())
-    assert "--contract" in sast("inspect", bare).message
+    assert "--contract" in sast("inspect", bare).err
     named = sast("inspect", bare, "--contract", "sast", "--dt", "1e-3", "--json")
     assert document(named)["contract"]["compare"] == ">="
     pytest.importorskip("torch", reason="a .pt needs the torch extra")

@@ -104,6 +104,7 @@ DENSE = Dense(weight=Ref("w"))
             ),
             "s: a reset after the decay needs adds='sum'",
         ),
+        (net(reset="reset=reset(kind='zero', when='after_input')"), "s: a reset after the input"),
         (
             net(
                 voltage="clamp=clamp(rule='wrap_once', low=-8, high=8)", fire="fire=none", reset=""

@@ -297,7 +297,7 @@ WEIGHT, BIAS = ("state_dict", "fc1.weight"), ("state_dict", "fc1.bias")
         (long_product, "the input shape has 2000 axes"),
         (spoil("contract", value=3), "'contract' is of type int, not str"),
         (spoil("contract", value="{"), "the discretisation contract is malformed"),
-        (spoil("contract", value='{"version":2}'), "contract version 2 is not the 1"),
+        (spoil("contract", value='{"version":3}'), "contract version 3 is none of the 1 to 2"),
         (spoil("contract", value=contract().to_json().replace("0.9", "0.8")), "neurons = "),
         (spoil("contract", value=contract().to_json().replace(">=", ">")), "compare = >, "),
         (spoil("provenance", value=[]), "'provenance' is of type list, not dict"),

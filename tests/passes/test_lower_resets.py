@@ -105,3 +105,20 @@ def test_a_subtraction_of_what_is_forgotten_is_refused() -> None:
     late = float_chain(FloatLayer(np.eye(2), alpha=0.0, reset="subtract", when="after_decay"))
     with pytest.raises(Unsupported, match=r"^lif1: reset 'subtract' \(after_decay\)"):
         lowered(late, ["lower_resets"], target=SUBTRACTS)
+
+
+def test_a_reset_that_takes_the_next_drive_is_kept_from_every_chip() -> None:
+    program = float_chain(FloatLayer(np.eye(2), when="after_input"))
+    with pytest.raises(Unsupported, match=r"^lif1: reset 'zero' \(after_input\) does not exist"):
+        lowered(program, ["lower_resets"])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_subtraction_after_the_input_is_one_after_the_decay(seed: int) -> None:
+    weight = np.random.default_rng(seed).normal(0.4, 1, (6, 4))
+    x = events((3, 20, 4), seed=seed)
+    layers = [FloatLayer(weight, 0.9, reset="subtract", when=when)
+              for when in ("after_decay", "after_input")]  # fmt: skip
+    one, other = (run(float_chain(layer), x)["lif1"].spikes for layer in layers)
+    assert np.array_equal(one, other)
+    assert one.any()

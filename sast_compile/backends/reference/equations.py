@@ -42,6 +42,8 @@ def neuron_step(
     current = np.sum([states[n] for n, _ in named[:-1]], axis=0) if op.synapses else inputs[0]
     v, late = late_reset(op.reset, consts, states["v"], states["fired"])
     v, clamped["v"] = state_step(op.voltage, consts, v, current, late)
+    if op.reset is not None and (op.reset.kind, op.reset.when) == ("zero", "after_input"):
+        v = np.where(states["fired"] > 0, 0, v)
     if op.fire is None or op.reset is None:
         states["v"] = v
         return v, Tally(negatives=int((v < 0).sum()), clamped=clamped)
@@ -130,6 +132,8 @@ def late_reset(
 ) -> tuple[Values, Values | int]:
     """v before the decay, and what is added after it, for resets that act in the next step."""
     if reset is None or reset.when == "after_fire":
+        return v, 0
+    if (reset.kind, reset.when) == ("zero", "after_input"):  # takes the drive of the step with it
         return v, 0
     if reset.kind == "zero":  # the decay of 0 is 0: before and after it are the same
         return np.where(fired > 0, 0, v), 0
