@@ -24,13 +24,15 @@ class Answer:
     """What a framework made of one net.
 
     ``spikes`` are by population, (samples, steps, *shape): of all populations of a net that was
-    built, of the last of one that was loaded. ``refused`` is what its exporter or importer raised.
+    built, of the last of one that was loaded. ``refused`` is what was raised where it ran, was
+    exported or was loaded.
     """
 
     versions: dict[str, str]
     spikes: list[Array]
     file: bytes | None
     refused: str | None
+    inferred: str | None  # what nir raised at the exported graph before it was completed
 
 
 def environment(framework: str) -> Path | None:
@@ -77,5 +79,6 @@ def _answer(place: Path) -> Answer:
         said["versions"],
         spikes,
         file.read_bytes() if file.exists() else None,
-        said.get("export") or said.get("load"),
+        next((said[stage] for stage in ("run", "export", "load") if stage in said), None),
+        said.get("inferred"),
     )

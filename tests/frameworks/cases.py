@@ -7,15 +7,17 @@ of the contract that its preset does not have, because the exporter does not say
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from frameworks.nets import (
+    Net,
     Neuron,
     Shape,
     avg_pool,
     biased,
     conv,
+    conv_only,
     conv_without_bias,
     dense,
     one_to_one,
@@ -24,6 +26,7 @@ from frameworks.nets import (
 )
 
 Fields = Mapping[str, Any]
+NORSE_DT = 2.0**-10
 ZERO: Fields = {"reset": "zero", "reset_when": "before_decay"}
 LATE_ZERO: Fields = {"reset": "zero", "reset_when": "after_input"}
 NOW_ZERO: Fields = {"reset": "zero", "reset_when": "after_fire"}
@@ -32,7 +35,7 @@ SOFT: Fields = {"reset": "subtract"}
 
 @dataclass(frozen=True)
 class Case:
-    """``lost``: the arguments that the file does not hold; ``says`` what no contract can say."""
+    """``lost``: the arguments that the file does not hold; ``scalar``: numbers not spread out."""
 
     framework: str
     node: str
@@ -45,10 +48,25 @@ class Case:
     @property
     def option(self) -> str:
         """The arguments that are no numbers of the neuron model, and the shape of the net."""
-        plain = ("beta", "alpha", "tau", "tau_mem", "tau_syn", "threshold", "v_threshold", "dt",
-                 "tau_mem_inv", "tau_syn_inv", "c_decay", "v_decay", "init_tau")  # fmt: skip
-        words = [f"{k}={v}" for k, v in self.neuron.arguments.items() if k not in plain]
+        plain = {"beta", "alpha", "tau", "tau_mem", "tau_syn", "threshold", "v_threshold", "dt",
+                 "tau_mem_inv", "tau_syn_inv", "c_decay", "v_decay", "init_tau"}  # fmt: skip
+        plain -= set(self.lost)
+        given = self.neuron.arguments
+        words = [f"{k}={v}" for k, v in given.items() if k not in plain or (k, v) == ("beta", 1.0)]
         return ", ".join([*words, *(["single numbers"] if self.scalar else [])]) or "by default"
+
+    def net(self, seed: int, *, without_lost: bool = False) -> Net:
+        """The net of this case, or the one whose file should then be the same."""
+        given = self.neuron.arguments
+        if without_lost:
+            given = {k: v for k, v in given.items() if k not in self.lost}
+        made = self.shape(seed, replace(self.neuron, arguments=given))
+        if without_lost and "w_rec" in self.lost:
+            made.without("recurrent")
+        for layer in made.layers:
+            if self.scalar and layer["kind"] == "neuron":
+                layer["scalar"] = True
+        return made.net(OPTIONS.get(self.framework, {}))
 
     @property
     def layers(self) -> str:
@@ -90,8 +108,9 @@ def _snntorch() -> list[Case]:
 
 
 def _norse() -> list[Case]:
-    box = {"tau_mem_inv": 125.0}
-    cell = {"tau_mem_inv": 125.0, "tau_syn_inv": 500.0}
+    # whole numbers of 1/1024 s, so that the file's float32 numbers are the cells' own
+    box = {"tau_mem_inv": 128.0, "dt": NORSE_DT}
+    cell = {"tau_mem_inv": 128.0, "tau_syn_inv": 512.0, "dt": NORSE_DT}
     lif = Neuron("LIFBoxCell", box, 8)
     return [
         Case("norse", "IF", Neuron("IAFCell", {})),
@@ -105,7 +124,7 @@ def _norse() -> list[Case]:
         Case("norse", "CubaLIF", Neuron("LIFCell", {**cell, "v_reset": -0.25}, 4),
              lost=("v_reset",)),
         Case("norse", "CubaLIF", Neuron("LIFRecurrentCell", cell, 4), recurrent),
-        *(Case("norse", "LIF", lif, s) for s in (biased, conv, avg_pool)),
+        *(Case("norse", "LIF", lif, s) for s in (biased, conv_only, conv, avg_pool)),
         Case("norse", "LIF", lif, scalar=True),
     ]  # fmt: skip
 
@@ -126,7 +145,7 @@ def _sinabs() -> list[Case]:
         cases += [
             case(node, name, dense, current, {}, (), **numbers),
             case(node, name, dense, 2 * current, *single, spike_fn="SingleSpike", **numbers),
-            case(node, name, dense, current, {"spikes": 2}, ("spike_fn",), spike_fn="MaxSpike 2",
+            case(node, name, dense, 2 * current, {"spikes": 2}, ("spike_fn",), spike_fn="MaxSpike 2",
                  **numbers),
             case(node, name, dense, current, NOW_ZERO, ("reset_fn",), reset_fn="MembraneReset",
                  **numbers),
@@ -140,7 +159,7 @@ def _sinabs() -> list[Case]:
         *cases,
         case("LIF", "LIFSqueeze", dense, 0.5, {"drive": "unit"}, ("norm_input",), norm_input=False,
              **lif),
-        case("LIF", "LIFSqueeze", dense, 1.0, {}, ("tau_syn",), tau_syn=2.0, **lif),
+        case("LIF", "LIFSqueeze", dense, 2.0, {}, ("tau_syn",), tau_syn=2.0, **lif),
         Case("sinabs", "LIF", Neuron("LIFRecurrent", lif, 2), recurrent),
         *(Case("sinabs", "IF", plain, s)
           for s in (biased, conv, conv_without_bias, sum_pool, avg_pool)),
@@ -162,7 +181,7 @@ def _spikingjelly() -> list[Case]:
         case("LIF", "LIFNode", tau=4.0, decay_input=False),
         case("LIF", "LIFNode", 4, tau=4.0, v_reset=None),
         case("LIF", "LIFNode", 4, tau=4.0, v_reset=-0.25),
-        case("LIF", "ParametricLIFNode", 4, init_tau=4.0),
+        case("LIF", "ParametricLIFNode", 2, init_tau=2.0),
         case("LIF", "LIFNode", 4, recurrent, tau=4.0),
         case("CubaLIF", "CUBALIFNode", 0.5, **cuba),
         case("CubaLIF", "CUBALIFNode", 0.5, v_reset=None, **cuba),
@@ -183,10 +202,10 @@ def _rockpool() -> list[Case]:
 
     single: Any = {"told": {"spikes": 1}, "lost": ("max_spikes_per_dt",), "max_spikes_per_dt": 1}
     return [
-        case("LIF", "LIFNeuronTorch", 0.25, lif),
+        case("LIF", "LIFNeuronTorch", 0.5, lif),
         case("LIF", "LIFNeuronTorch", 1, lif, **single),
         case("LIF", "LIFNeuronTorch", 0.25, lif, lost=("bias",), bias=0.0625),
-        case("LIF", "LIFNeuronTorch", 0.25, lif, biased),
+        case("LIF", "LIFNeuronTorch", 0.5, lif, biased),
         case("CubaLIF", "LIFTorch", 0.25, cuba),
         case("CubaLIF", "LIFTorch", 0.5, cuba, **single),
         case("CubaLIF", "LIFTorch", 0.25, cuba, lost=("bias",), bias=0.0625),
@@ -194,7 +213,8 @@ def _rockpool() -> list[Case]:
     ]
 
 
-DT = {"snntorch": None, "sinabs": None, "norse": 1e-6, "spikingjelly": 1e-4, "rockpool": 1e-3}
+OPTIONS: Mapping[str, Fields] = {"norse": {"dt": NORSE_DT}}
+DT = {"snntorch": None, "sinabs": None, "norse": NORSE_DT**2, "spikingjelly": 1e-4, "rockpool": 1e-3}
 CASES: tuple[Case, ...] = (
     *_snntorch(),
     *_norse(),

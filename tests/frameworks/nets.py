@@ -65,14 +65,15 @@ class Chain:
         self.arrays[name] = np.asarray(drawn * self.neuron.current, np.float32)
         return f"@{name}"
 
-    def linear(self, outputs: int, inputs: int, bias: bool = False, mean: float = 0.08) -> Chain:
-        made = {"kind": "linear", "weight": self.array(self.rng.normal(mean, 0.3, (outputs, inputs)))}
+    def linear(self, outputs: int, inputs: int, bias: bool = False) -> Chain:
+        drawn = self.rng.normal(2 / inputs, 0.3, (outputs, inputs))
+        made = {"kind": "linear", "weight": self.array(drawn)}
         if bias:
             made["bias"] = self.array(self.rng.normal(0, 0.1, outputs))
         return self.also(made)
 
     def conv(self, outputs: int, inputs: int, bias: bool = True) -> Chain:
-        drawn = self.rng.normal(0.08, 0.3, (outputs, inputs, 3, 3))
+        drawn = self.rng.normal(0.5 / inputs**2, 0.3, (outputs, inputs, 3, 3))
         made = {"kind": "conv", "weight": self.array(drawn), "stride": 1, "padding": 1}
         if bias:
             made["bias"] = self.array(self.rng.normal(0, 0.1, outputs))
@@ -92,6 +93,10 @@ class Chain:
     def also(self, made: dict[str, Any]) -> Chain:
         self.layers.append(made)
         return self
+
+    def without(self, key: str) -> None:
+        for layer in self.layers:
+            layer.pop(key, None)
 
     def net(self, options: Mapping[str, Any]) -> Net:
         return Net(self.layers, self.arrays, options)
@@ -119,11 +124,16 @@ def one_to_one(seed: int, neuron: Neuron) -> Chain:
     return recurrent(seed, neuron, "one_to_one")
 
 
+def conv_only(seed: int, neuron: Neuron) -> Chain:
+    chain = Chain(seed, neuron, PLANE).conv(4, 2).spiking(4, 8, 8)
+    return chain.conv(4, 4).spiking(4, 8, 8)
+
+
 def _plane(seed: int, neuron: Neuron, pool: str, bias: bool = True) -> Chain:
     chain = Chain(seed, neuron, PLANE).conv(4, 2, bias).spiking(4, 8, 8)
     if pool:
         chain = chain.also({"kind": pool, "size": 2}).conv(4, 4, bias).spiking(4, 4, 4)
-    return chain.also({"kind": "flatten"}).linear(20, 64 if pool else 256, mean=0.03).spiking(20)
+    return chain.also({"kind": "flatten"}).linear(20, 64 if pool else 256).spiking(20)
 
 
 def conv(seed: int, neuron: Neuron) -> Chain:

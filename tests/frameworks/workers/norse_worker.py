@@ -9,7 +9,7 @@ import torch
 from norse.torch.functional import reset as resets
 from norse.torch.utils.export_nir import to_nir
 from norse.torch.utils.import_nir import from_nir
-from protocol import Framework, Net, in_double, recorded, serve
+from protocol import Framework, Net, by_sample, in_double, recorded, serve
 from torch import Tensor, nn
 
 PARAMETERS = {
@@ -60,24 +60,16 @@ def run(module: nn.Module, net: Net) -> list[Tensor]:
 
 
 def export(module: nn.Module, net: Net) -> Any:
-    """Of a sample without a batch, which an Input's shape would hold."""
+    """Of a sample without a batch, which an Input's shape would hold, where no layer asks for it."""
+    batched = any(isinstance(each, nn.Flatten) for each in module)
     for cell in module.modules():
         spread(cell)
-    return to_nir(norse.SequentialState(*module), net.sample[0], **net.options)
+    return to_nir(norse.SequentialState(*module), net.sample[:1] if batched else net.sample[0], **net.options)
 
 
 def load(graph: Any, net: Net) -> nn.Module:
     return in_double(from_nir(graph, **net.options))
 
 
-def run_loaded(module: nn.Module, net: Net) -> Tensor:
-    outputs, state = [], None
-    with torch.no_grad():
-        for now in net.events.unbind(dim=1):
-            now, state = module(now, state)
-            outputs.append(now)
-    return torch.stack(outputs, dim=1)
-
-
 if __name__ == "__main__":
-    serve(Framework("norse", neuron, run, export, load, run_loaded))
+    serve(Framework("norse", neuron, run, export, load, by_sample))

@@ -11,7 +11,7 @@ Every worker is a script: ``python WORKER.py FOLDER``. FOLDER holds one folder a
 
 The answer lies beside: ``spikes.npz``, one array (samples, steps, *shape) a population in the order
 of the layers, ``net.nir`` by the framework's own exporter, and ``answer.json``: the versions, and
-under ``export`` or ``load`` what was raised there, if anything was; under ``inferred`` what nir
+under ``run``, ``export`` or ``load`` what was raised there, if anything was; under ``inferred`` what nir
 raised at the exported graph before its ``infer_types`` completed it.
 
 Nothing of this project is imported here. A net runs in float64, with the float32 numbers that its
@@ -84,8 +84,11 @@ def _answer(framework: Framework, folder: Path) -> dict[str, Any]:
         except Exception as error:  # a framework's refusal is an answer
             return {"load": said(error)}
         return {}
-    with torch.no_grad():
-        write_spikes(folder, framework.run(chain(framework, net), net))
+    try:
+        with torch.no_grad():
+            write_spikes(folder, framework.run(chain(framework, net), net))
+    except Exception as error:
+        return {"run": said(error)}
     try:
         return written(framework.export(chain(framework, net), net), folder / "net.nir")
     except Exception as error:
@@ -174,6 +177,22 @@ def filled(made: Any, weight: Any, bias: Any) -> Any:
     return made
 
 
+def by_sample(module: nn.Module, net: Net) -> Tensor:
+    """The last population's spikes, sample by sample without a batch, which a Flatten would take in.
+
+    Modules of nirtorch take a state and give it back.
+    """
+    samples = []
+    with torch.no_grad():
+        for events in net.events:
+            outputs, state = [], None
+            for now in events:
+                x, state = module(now, state)
+                outputs.append(x[0] if isinstance(x, tuple) else x)
+            samples.append(torch.stack(outputs))
+    return torch.stack(samples)
+
+
 def recorded(module: nn.Module, kinds: tuple[type[nn.Module], ...]) -> list[list[Tensor]]:
     """Lists that fill with the outputs of the submodules of these kinds, call by call."""
     seen: list[list[Tensor]] = []
@@ -192,9 +211,12 @@ def _recorder(outputs: list[Tensor]) -> Callable[..., None]:
 
 
 def in_double(module: nn.Module) -> nn.Module:
-    """``module`` in float64; layers take float32 spikes too."""
+    """``module`` in float64; its layers with a weight take float32 spikes too.
+
+    No other module is touched: a surrogate may be one object that all neurons of a class share.
+    """
     for each in module.double().modules():
-        if not list(each.children()):
+        if isinstance(getattr(each, "weight", None), Tensor):
             each.register_forward_pre_hook(_cast)
     return module
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import snntorch as snn
 import torch
-from protocol import Framework, Net, in_double, recorded, serve
+from protocol import Framework, Net, by_sample, in_double, recorded, serve
 from snntorch.export_nir import export_to_nir
 from snntorch.import_nir import import_from_nir
 from torch import Tensor, nn
@@ -47,15 +47,5 @@ def load(graph: Any, net: Net) -> nn.Module:
     return in_double(import_from_nir(graph))
 
 
-def run_loaded(module: nn.Module, net: Net) -> Tensor:
-    """nirtorch's modules hand a state on beside the output."""
-    outputs, state = [], None
-    with torch.no_grad():
-        for now in net.events.unbind(dim=1):
-            now, state = module(now, state)
-            outputs.append(now[0] if isinstance(now, tuple) else now)
-    return torch.stack(outputs, dim=1)
-
-
 if __name__ == "__main__":
-    serve(Framework("snntorch", neuron, run, export, load, run_loaded))
+    serve(Framework("snntorch", neuron, run, export, load, by_sample))
