@@ -3,7 +3,7 @@
 An importer takes a node by a rule of its own: it has a fixed dt, wants r and w_in in one relation
 to the time constants (or looks at neither), and knows one reset. So a graph is written anew: of
 every population alpha and beta are kept, the time constants follow by the importer's leak, and
-what it does to the drive differently goes into the threshold, ``v > theta`` being ``k v > k theta``.
+what it does to the drive otherwise goes into the threshold: ``v > theta`` is ``k v > k theta``.
 
 The rules were read off the importers themselves: snntorch/import_nir.py (1.0.0),
 norse/torch/utils/import_nir.py (1.1.0), sinabs/nir.py (3.1.3), spikingjelly
@@ -163,9 +163,10 @@ def _total_gain(reader: Reader, name: str, node: Any, shape: tuple[int, ...]) ->
     theirs = Discretiser(reader.contract, {})
     alone = theirs.population(name, node, shape, None)
     gains = [alone.voltage.gain, *(synapse.gain for synapse in alone.synapses)]
-    return np.prod(
-        [theirs.consts[g.name].data if isinstance(g, Ref) else np.asarray(g) for g in gains], axis=0
-    )
+    total = np.ones(())
+    for gain in gains:
+        total = total * (theirs.consts[gain.name].data if isinstance(gain, Ref) else gain)
+    return total
 
 
 def _tau(alpha: Floats, reader: Reader, name: str) -> Floats:
@@ -186,5 +187,3 @@ def _kept(state: State, program: Program) -> Floats:
 def _value(param: Param, program: Program) -> Floats:
     data = program.consts[param.name].data if isinstance(param, Ref) else param
     return np.asarray(data, np.float64)
-
-

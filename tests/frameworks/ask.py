@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from frameworks.nets import Array, Net
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,13 +11,8 @@ from tempfile import TemporaryDirectory
 import nir
 from msgspec.structs import replace
 
-from sast_compile.backends import reference
-from sast_compile.contract import Contract
-from sast_compile.errors import CompileError
-from sast_compile.frontend.nir_readers import READERS, written_for
-from sast_compile.frontend.nir_to_ir import to_program
 from frameworks.ask import Answer, ask
-from frameworks.cases import OPTIONS, Case
+from frameworks.cases import Case
 from frameworks.compare import (
     NOTHING,
     Found,
@@ -30,6 +26,7 @@ from frameworks.compare import (
     wrong_contracts,
 )
 from frameworks.nets import (
+    Array,
     Net,
     Neuron,
     Shape,
@@ -42,6 +39,11 @@ from frameworks.nets import (
 )
 from frameworks.own_graphs import DT, graph_of
 from frameworks.results import Row, Wrong
+from sast_compile.backends import reference
+from sast_compile.contract import Contract
+from sast_compile.errors import CompileError
+from sast_compile.frontend.nir_readers import READERS, written_for
+from sast_compile.frontend.nir_to_ir import to_program
 
 NETS = 3
 OWN = (("IF", 1.0), ("LIF", 1.0), ("CubaLIF", 0.5))
@@ -72,10 +74,10 @@ def read_row(asked: Asked) -> Row:
     for net, answer in own:
         if answer.file is None:
             spikes = sum(int(s.sum()) for s in answer.spikes)
-            found += Found(spikes, 0, 0, f"its exporter: {answer.refused}")
+            stage = "its exporter" if answer.spikes else "its module, when it runs"
+            found += Found(spikes, 0, 0, f"{stage}: {answer.refused}")
         else:
-            one = compared(net, answer.file, answer.spikes, contract_of(case))
-            found += replace_refusal(one)
+            found += _by_us(compared(net, answer.file, answer.spikes, contract_of(case)))
     if found.refused is None and not all(active(answer) for answer in answers):
         raise AssertionError(f"a population of {case} is silent, or never is")
     outcome = "refused" if found.refused else "lost" if found.differing else "exact"
@@ -102,10 +104,9 @@ def read_row(asked: Asked) -> Row:
     )
 
 
-def replace_refusal(found: Found) -> Found:
-    if found.refused is None:
-        return found
-    return Found(found.spikes, found.differing, found.ties, f"sast-compile: {found.refused}")
+def _by_us(found: Found) -> Found:
+    said = found.refused and f"sast-compile: {found.refused}"
+    return dataclasses.replace(found, refused=said)
 
 
 def _check_lost(case: Case, own: Sequence[Answer], plain: Sequence[Answer]) -> None:
@@ -115,8 +116,7 @@ def _check_lost(case: Case, own: Sequence[Answer], plain: Sequence[Answer]) -> N
         assert other.file is not None, case
         assert same_graph(one.file, other.file), f"{case} is not lost"
     assert sum(
-        spikes_that_differ(one.spikes, other.spikes)
-        for one, other in zip(own, plain, strict=True)
+        spikes_that_differ(one.spikes, other.spikes) for one, other in zip(own, plain, strict=True)
     ), f"{case} changes no spike"
 
 
@@ -155,14 +155,14 @@ def written_rows(
 ) -> list[Row]:
     """What the framework makes of our files, in the resets that it knows and in the others."""
     rows: list[Row] = []
-    todo: list[tuple[Row, Net, bytes, Found, object]] = []
+    todo: list[tuple[Row, Net, bytes, Found, Array]] = []
     own = READERS[framework].contract
     contract = replace(own, dt=DT, drive="nir", synapse="nir")
     for kind, current in kinds:
         for shape in shapes:
             for seed in range(nets):
                 scale = current * (GRADED if own.spikes > 1 else 1)
-                net = shape(seed, Neuron(kind, {}, scale)).net(OPTIONS.get(framework, {}))
+                net = shape(seed, Neuron(kind, {}, scale)).net({})
                 row = _written_row(framework, kind, shape, contract)
                 try:
                     graph = graph_of(net, kind, contract)
@@ -189,15 +189,16 @@ def _written_row(framework: str, kind: str, shape: Shape, contract: Contract) ->
                spikes=0, differing=0, ties=0)  # fmt: skip
 
 
-def _held(row: Row, found: Found, ours: object, answer: Answer) -> Row:
+def _held(row: Row, found: Found, ours: Array, answer: Answer) -> Row:
     counted = replace(row, spikes=found.spikes, ties=found.ties)
     if answer.refused:
         return replace(counted, outcome="refused", said=f"its importer: {answer.refused}")
     (theirs,) = answer.spikes
-    if theirs.shape != ours.shape:  # type: ignore[attr-defined]
-        said = f"its importer gives {theirs.shape[2:]} of {ours.shape[2:]}: it skips a node"  # type: ignore[attr-defined]
+    if theirs.shape != ours.shape:
+        ends = f"what it made ends in a population of {theirs.shape[2:]}, not {ours.shape[2:]}"
+        said = f"its importer: {ends}"
         return replace(counted, outcome="refused", said=said)
-    differing = spikes_that_differ([theirs], [ours])  # type: ignore[list-item]
+    differing = spikes_that_differ([theirs], [ours])
     return replace(counted, differing=differing, outcome="lost" if differing else "exact")
 
 

@@ -145,8 +145,8 @@ def _sinabs() -> list[Case]:
         cases += [
             case(node, name, dense, current, {}, (), **numbers),
             case(node, name, dense, 2 * current, *single, spike_fn="SingleSpike", **numbers),
-            case(node, name, dense, 2 * current, {"spikes": 2}, ("spike_fn",), spike_fn="MaxSpike 2",
-                 **numbers),
+            case(node, name, dense, 2 * current, {"spikes": 2}, ("spike_fn",),
+                 spike_fn="MaxSpike 2", **numbers),
             case(node, name, dense, current, NOW_ZERO, ("reset_fn",), reset_fn="MembraneReset",
                  **numbers),
             case(node, name, dense, 2 * current, {"spikes": 1, **NOW_ZERO},
@@ -172,7 +172,7 @@ def _spikingjelly() -> list[Case]:
     def case(node: str, name: str, current: float = 1, shape: Shape = dense, **more: Any) -> Case:
         return Case("spikingjelly", node, Neuron(name, more, current), shape)
 
-    cuba = {"c_decay": 0.5, "v_decay": 0.75, "v_threshold": 1.0}
+    cuba = {"c_decay": 0.75, "v_decay": 0.5, "v_threshold": 1.0}
     return [
         case("IF", "IFNode"),
         case("IF", "IFNode", v_reset=None),
@@ -195,8 +195,16 @@ def _rockpool() -> list[Case]:
     lif = {"tau_mem": 4e-3, "threshold": 1.0, "dt": 1e-3}
     cuba = {**lif, "tau_syn": 2e-3}
 
-    def case(node: str, name: str, current: float, numbers: Fields, shape: Shape = dense,
-             told: Fields | None = None, lost: tuple[str, ...] = (), **more: Any) -> Case:  # fmt: skip
+    def case(
+        node: str,
+        name: str,
+        current: float,
+        numbers: Fields,
+        shape: Shape = dense,
+        told: Fields | None = None,
+        lost: tuple[str, ...] = (),
+        **more: Any,
+    ) -> Case:
         neuron = Neuron(name, {**numbers, **more}, current)
         return Case("rockpool", node, neuron, shape, told or {}, lost)
 
@@ -214,7 +222,13 @@ def _rockpool() -> list[Case]:
 
 
 OPTIONS: Mapping[str, Fields] = {"norse": {"dt": NORSE_DT}}
-DT = {"snntorch": None, "sinabs": None, "norse": NORSE_DT**2, "spikingjelly": 1e-4, "rockpool": 1e-3}
+DT: Mapping[str, float | None] = {  # None: the preset has it
+    "snntorch": None,
+    "sinabs": None,
+    "norse": NORSE_DT**2,
+    "spikingjelly": 1e-4,
+    "rockpool": 1e-3,
+}
 CASES: tuple[Case, ...] = (
     *_snntorch(),
     *_norse(),

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
+from frameworks.ask import Answer
+from frameworks.cases import DT, Case
+from frameworks.nets import SAMPLES, Array, Net
 from sast_compile.backends import reference
 from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
 from sast_compile.frontend.nir_file import parse_nir
 from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.presets import PRESETS, named_contract
-from frameworks.ask import Answer
-from frameworks.cases import DT, Case
-from frameworks.nets import SAMPLES, Array, Net
 
 QUIET, LOUD = 0.01, 0.99  # of the neurons' steps: outside, a population proves nothing
 
@@ -130,4 +130,3 @@ def other_presets(framework: str) -> Mapping[str, Contract]:
 
 def spikes_that_differ(one: Sequence[Array], other: Sequence[Array]) -> int:
     return sum(int((a != b).sum()) for a, b in zip(one, other, strict=True))
-

@@ -145,8 +145,8 @@ def conv_without_bias(seed: int, neuron: Neuron) -> Chain:
 
 
 def sum_pool(seed: int, neuron: Neuron) -> Chain:
-    return _plane(seed, neuron, "sum_pool")
+    return _plane(seed, neuron, "sum_pool", bias=False)
 
 
 def avg_pool(seed: int, neuron: Neuron) -> Chain:
-    return _plane(seed, neuron, "avg_pool")
+    return _plane(seed, neuron, "avg_pool", bias=False)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
 import nir
 import numpy as np
 
-from sast_compile.contract import Contract
 from frameworks.nets import Array, Net
+from sast_compile.contract import Contract
 
 DT = 2.0**-10
-ALPHA, BETA = 0.75, 0.5
+# of v and of the current, in steps: numbers that float32 holds, as do 1 - 1/4 and 1 - 1/2
+TAU_MEM, TAU_SYN = 4.0, 2.0
 
 
 def graph_of(net: Net, kind: str, contract: Contract) -> nir.NIRGraph:
-    """``net`` with neurons of NIR's ``kind``, which keep ALPHA and BETA and have gains of 1."""
+    """``net`` with neurons of NIR's ``kind``, whose gains are 1 under the ``contract``."""
     shape: tuple[int, ...] = net.events.shape[2:]
     nodes: dict[str, Any] = {"input": nir.Input(np.array(shape))}
     loops: list[tuple[str, str]] = []
@@ -36,9 +38,8 @@ def graph_of(net: Net, kind: str, contract: Contract) -> nir.NIRGraph:
     nodes["output"] = nir.Output(np.array(shape))
     edges = [*pairwise(nodes), *loops]
     for name, back in loops[1::2]:
-        number = int(name[1:])
-        nodes[name] = nir.Linear(net.arrays[net.layers[number]["recurrent"][1:]])
-        assert back == f"n{number}"
+        weight = net.layers[int(back[1:])]["recurrent"]
+        nodes[name] = nir.Linear(net.arrays[weight[1:]])
     return nir.NIRGraph(nodes, edges, type_check=False)
 
 
@@ -72,15 +73,16 @@ def _linear(layer: dict[str, Any], arrays: dict[str, Array], shape: tuple[int, .
 def _neuron(kind: str, shape: tuple[int, ...], contract: Contract) -> Any:
     one, dt = np.ones(shape), contract.dt
 
-    def tau(kept: float) -> float:
-        return dt / (1 - kept) if contract.leak == "euler" else -dt / float(np.log(kept))
+    def lost(tau: float) -> float:
+        """1 - alpha."""
+        return 1 / tau if contract.leak == "euler" else -math.expm1(-1 / tau)
 
     fields = {
-        "tau": tau(ALPHA) * one,
-        "tau_mem": tau(ALPHA) * one,
-        "tau_syn": tau(BETA) * one,
-        "r": one / dt if kind == "IF" else one / (1 - ALPHA),
-        "w_in": one / (1 - BETA),
+        "tau": TAU_MEM * dt * one,
+        "tau_mem": TAU_MEM * dt * one,
+        "tau_syn": TAU_SYN * dt * one,
+        "r": one / dt if kind == "IF" else one / lost(TAU_MEM),
+        "w_in": one / lost(TAU_SYN),
         "v_leak": 0 * one,
         "v_threshold": one,
         "v_reset": 0 * one,

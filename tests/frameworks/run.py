@@ -9,12 +9,12 @@ from __future__ import annotations
 import sys
 import time
 
-from sast_compile.report.section import write_section
 from frameworks.ask import FRAMEWORKS, ROOT, environment
 from frameworks.both_ways import read_all, read_row, written_rows, wrong_rows
 from frameworks.cases import CASES
 from frameworks.results import STORE, Results, store, stored
 from frameworks.table import SECTION, table
+from sast_compile.report.section import write_section
 
 PAGE = ROOT / "docs/frameworks.md"
 

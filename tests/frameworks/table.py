@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from frameworks.ask import FRAMEWORKS
 from frameworks.results import Results, Row, Wrong
 
@@ -25,12 +27,22 @@ def table(results: Results) -> str:
 
 
 def _rows(rows: list[Row]) -> str:
-    lines = ["| node | made of | net | reset and options | result | ties |", "|---|---|---|---|---|---:|"]
-    for row in rows:
+    lines = ["| node | made of | net | reset and options | result | ties |",
+             "|---|---|---|---|---|---:|"]  # fmt: skip
+    for row, layers in _gathered(rows).items():
         made = row.made_of if row.direction == "read" else "NIR"
-        cells = (row.node, made, row.layers, row.option, _result(row), f"{row.ties:,}")
+        cells = (row.node, made, layers, row.option, _result(row), f"{row.ties:,}")
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def _gathered(rows: list[Row]) -> dict[Row, str]:
+    """Rows with their nets; what is refused of several nets for one reason is one row."""
+    layers: dict[Row, list[str]] = {}
+    for row in rows:
+        gathered = replace(row, layers="", spikes=0, ties=0) if row.outcome == "refused" else row
+        layers.setdefault(gathered, []).append(row.layers)
+    return {row: ", ".join(names) for row, names in layers.items()}
 
 
 def _result(row: Row) -> str:
@@ -52,6 +64,23 @@ def _result(row: Row) -> str:
 def _wrong(rows: list[Wrong]) -> str:
     lines = ["| contract | spikes that differ | of |", "|---|---:|---:|"]
     for row in rows:
-        differing = "refused" if row.refused and not row.differing else f"{row.differing:,}"
+        why = same_because(row.framework, row.change)
+        differing = f"{row.differing:,}" if row.differing or not why else f"0: {why}"
         lines.append(f"| {row.change} | {differing} | {row.spikes:,} |")
     return "\n".join(lines)
+
+
+def same_because(framework: str, change: str) -> str:
+    """Why another contract is the same function on all of a framework's files, or nothing."""
+    zero = "the same spikes where a reset is to zero"
+    return {
+        ("snntorch", "synapse=nir"): "it writes w_in = tau_syn / dt, whose gain is 1",
+        ("norse", "feedback=2"): "it exports no loop",
+        ("sinabs", "feedback=2"): "it exports no loop",
+        ("sinabs", "synapse=nir"): "it exports no synaptic current",
+        ("sinabs", "synapse=unit"): "it exports no synaptic current",
+        ("spikingjelly", "feedback=2"): "it exports no loop",
+        ("spikingjelly", "reset=zero reset_when=after_decay"): zero,
+        ("spikingjelly", "preset sast"): zero,
+        ("rockpool", "feedback=2"): "it exports no loop",
+    }.get((framework, change), "")

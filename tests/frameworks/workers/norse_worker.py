@@ -60,11 +60,12 @@ def run(module: nn.Module, net: Net) -> list[Tensor]:
 
 
 def export(module: nn.Module, net: Net) -> Any:
-    """Of a sample without a batch, which an Input's shape would hold, where no layer asks for it."""
+    """Of a sample without a batch, which an Input's shape would hold; a Flatten needs one."""
     batched = any(isinstance(each, nn.Flatten) for each in module)
     for cell in module.modules():
         spread(cell)
-    return to_nir(norse.SequentialState(*module), net.sample[:1] if batched else net.sample[0], **net.options)
+    sample = net.sample[:1] if batched else net.sample[0]
+    return to_nir(norse.SequentialState(*module), sample, **net.options)
 
 
 def load(graph: Any, net: Net) -> nn.Module:

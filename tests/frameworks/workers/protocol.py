@@ -2,7 +2,7 @@
 
 Every worker is a script: ``python WORKER.py FOLDER``. FOLDER holds one folder a net:
 
-- ``net.json``: ``{"layers": [..], "shape": [..], "options": {..}}``, a chain of layers. A layer is
+- ``net.json``: ``{"layers": [..], "options": {..}}``, a chain of layers. A layer is
   ``linear`` or ``conv`` (their arrays by name), ``sum_pool``, ``avg_pool``, ``flatten``, or
   ``neuron``: a class of the framework with its own ``arguments``, and where it is recurrent the
   name of a matrix.
@@ -11,8 +11,8 @@ Every worker is a script: ``python WORKER.py FOLDER``. FOLDER holds one folder a
 
 The answer lies beside: ``spikes.npz``, one array (samples, steps, *shape) a population in the order
 of the layers, ``net.nir`` by the framework's own exporter, and ``answer.json``: the versions, and
-under ``run``, ``export`` or ``load`` what was raised there, if anything was; under ``inferred`` what nir
-raised at the exported graph before its ``infer_types`` completed it.
+under ``run``, ``export`` or ``load`` what was raised there, if anything was; under ``inferred``
+what nir raised at the exported graph before its ``infer_types`` completed it.
 
 Nothing of this project is imported here. A net runs in float64, with the float32 numbers that its
 modules were made with; the exporter gets another of the same net, as it was made.
@@ -178,13 +178,16 @@ def filled(made: Any, weight: Any, bias: Any) -> Any:
 
 
 def by_sample(module: nn.Module, net: Net) -> Tensor:
-    """The last population's spikes, sample by sample without a batch, which a Flatten would take in.
+    """The last population's spikes, sample by sample without a batch, which a Flatten would take.
 
-    Modules of nirtorch take a state and give it back.
+    Modules of nirtorch take a state and give it back; those that keep one in themselves forget it
+    by ``reset_mem``.
     """
     samples = []
     with torch.no_grad():
         for events in net.events:
+            for each in module.modules():
+                getattr(each, "reset_mem", lambda: None)()
             outputs, state = [], None
             for now in events:
                 x, state = module(now, state)

@@ -15,11 +15,11 @@ NEURONS = (snn.Leaky, snn.Synaptic, snn.RLeaky, snn.RSynaptic)
 
 
 def neuron(asked: dict[str, Any]) -> nn.Module:
-    """A number for each neuron, for nir infers no types of single ones, unless they are asked for."""
+    """With a number for each neuron, for nir infers no types of single ones."""
     given = dict(asked["arguments"])
     shape = () if asked.get("scalar") else tuple(asked["shape"])
-    given |= {key: torch.full(shape, float(given.get(key, 1.0)))
-              for key in ("alpha", "beta", "threshold") if key in given or key == "threshold"}  # fmt: skip
+    given.setdefault("threshold", 1.0)
+    given |= {k: torch.full(shape, given[k]) for k in ("alpha", "beta", "threshold") if k in given}
     if "recurrent" in asked:
         given["linear_features"] = len(asked["recurrent"])
     if "one_to_one" in asked:
