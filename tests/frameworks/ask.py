@@ -57,7 +57,7 @@ def ask(framework: str, nets: Sequence[tuple[Net, bytes | None]], folder: Path) 
         text=True,
         timeout=SECONDS,
         check=False,
-        env={**_plain_environment(), "OMP_NUM_THREADS": "1"},
+        env=_plain_environment(),
     )
     if done.returncode:
         raise RuntimeError(f"{framework}: {done.stderr[-2000:]}")
@@ -65,8 +65,12 @@ def ask(framework: str, nets: Sequence[tuple[Net, bytes | None]], folder: Path) 
 
 
 def _plain_environment() -> dict[str, str]:
-    """Without what would put this project's modules on the worker's path."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    """Without what would put this project's modules on the worker's path.
+
+    Importers walk over sets of names: with the seed of their hashes, they fail in the same way.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return {**kept, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
 
 
 def _answer(place: Path) -> Answer:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import nir
 from msgspec.structs import replace
 
 from frameworks.ask import Answer, ask
@@ -42,6 +40,7 @@ from frameworks.results import Row, Wrong
 from sast_compile.backends import reference
 from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
+from sast_compile.frontend.nir_file import nir_bytes
 from sast_compile.frontend.nir_readers import READERS, written_for
 from sast_compile.frontend.nir_to_ir import to_program
 
@@ -167,7 +166,7 @@ def written_rows(
                 try:
                     graph = graph_of(net, kind, contract)
                     trace = reference.run(to_program(graph, contract, "own"), net.events)
-                    data = file_of(written_for(framework, graph, contract))
+                    data = nir_bytes(written_for(framework, graph, contract))
                 except CompileError as error:
                     rows.append(replace(row, outcome="refused", said=f"sast-compile: {error}"))
                     break
@@ -217,9 +216,3 @@ def _merged(rows: Sequence[Row]) -> list[Row]:
             said=known.said or row.said,
         )  # fmt: skip
     return list(merged.values())
-
-
-def file_of(graph: nir.NIRGraph) -> bytes:
-    buffer = io.BytesIO()
-    nir.write(buffer, graph)
-    return buffer.getvalue()
