@@ -29,7 +29,10 @@ def test_what_is_written_fires_as_the_model(sast: Command, here: Path) -> None:
     ("arguments", "message"),
     [
         (("net.nir", "--for", "norse"), "lif1: its comparison: >=; what norse reads from NIR: >"),
-        (("net.nir", "--for", "nrose"), "--for: unknown framework 'nrose'; hint: did you mean `norse`?"),
+        (
+            ("net.nir", "--for", "nrose"),
+            "--for: unknown framework 'nrose'; hint: did you mean `norse`?",
+        ),
         (("net.nir", "--for", "spikingjelly", "-o", "net.nir"), "net.nir: would replace the model"),
     ],
 )
