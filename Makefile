@@ -6,8 +6,10 @@ export SAST_LAVA_ENV ?= $(CURDIR)/.venv-lava
 export SAST_SANAFE_ENV ?= $(CURDIR)/.venv-sanafe
 export SAST_PEERS_ENV ?= $(CURDIR)/.venv-peers
 PEERS := norse sinabs snntorch spikingjelly
+export SAST_FRAMEWORKS_ENV ?= $(CURDIR)/.venv-frameworks
+FRAMEWORKS := norse rockpool sinabs snntorch spikingjelly
 
-.PHONY: help setup demo test fast check oracle-sanafe peers bench fuzz train clean
+.PHONY: help setup demo test fast check oracle-sanafe peers frameworks bench fuzz train clean
 .DEFAULT_GOAL := help
 
 help: ## what can be made
@@ -55,6 +57,15 @@ $(SAST_PEERS_ENV)/%/ready: benchmarks/peers/%.txt constraints.txt
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
+frameworks: setup $(FRAMEWORKS:%=$(SAST_FRAMEWORKS_ENV)/%/ready) ## nets run in other frameworks, their files read, and the table of docs/frameworks.md (5 GB)
+	PYTHONPATH=tests $(BIN)/python -m frameworks.run
+
+$(SAST_FRAMEWORKS_ENV)/%/ready: tests/frameworks/%.txt constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
 bench: .venv/ready ## ratios of speed, side by side
 	$(BIN)/python benchmarks/training_step.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.emulator
@@ -67,4 +78,4 @@ train: .venv/ready ## the digits model again, from its recipe
 	$(BIN)/sast-compile train models/digits --fresh
 
 clean: ## the environments and what the tools left
-	rm -rf .venv .venv-lava .venv-sanafe .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz.jsonl *.sast
+	rm -rf .venv .venv-lava .venv-sanafe .venv-peers .venv-frameworks .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz.jsonl *.sast

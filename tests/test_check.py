@@ -211,6 +211,9 @@ REPAIRS: dict[str, tuple[str, Edit, str]] = {
     "the shape by another name": (
         "dense", moved("input/shape", "input/input_type"), "input: its input_type is its shape",
     ),
+    "an Input with a batch": (
+        "dense", now("input/shape", np.array([1, 6])), "input: its shape (1, 6) is (6,)",
+    ),
     "no shape of the Output": ("dense", gone("output/shape"), "output: states no shape"),
     "an Output with batch and time": (
         "dense", now("output/shape", np.array([1, 1, 3])), "output: its shape (1, 1, 3) is (3,)",

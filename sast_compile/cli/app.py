@@ -17,6 +17,7 @@ from sast_compile.cli import (
     compile_verb,
     contract_verb,
     data_verb,
+    export_verb,
     gap_verb,
     look_verbs,
     run_verb,
@@ -55,6 +56,7 @@ computes the same spikes.
 )
 VERBS: dict[str, Callable[..., None]] = {
     "compile": compile_verb.compile_,
+    "export": export_verb.export_,
     "check": check_verb.check_,
     "verify": verify_verb.verify_,
     "run": run_verb.run_,

@@ -26,8 +26,8 @@ def complete(graph: nir.NIRGraph, found: Findings) -> nir.NIRGraph:
     _add_input(nodes, edges, found)
     _add_outputs(nodes, edges, found)
     for name, node in nodes.items():
-        if kind_of(node) == "Input" and node.input_type["input"] is None:
-            _state(name, node, _asked_of(name, nodes, edges), found)
+        if kind_of(node) == "Input":
+            _feed(name, node, _asked_of(name, nodes, edges), found)
         if kind_of(node) == "Output":
             _read(name, node, nodes, edges, found)
     return nir.NIRGraph(nodes, edges, graph.metadata, type_check=False)
@@ -66,11 +66,25 @@ def _asked_of(name: str, nodes: dict[str, Any], edges: list[tuple[str, str]]) ->
     return shapes.pop() if len(shapes) == 1 else None
 
 
-def _state(name: str, node: Any, shape: Shape | None, found: Findings) -> None:
-    if shape is not None:
-        node.input_type = {"input": np.asarray(shape)}
-        node.output_type = {"output": np.asarray(shape)}
+def _feed(name: str, node: Any, shape: Shape | None, found: Findings) -> None:
+    """An Input has the shape that is asked for; axes of length 1 before it are batch and time."""
+    given = node.input_type["input"]
+    if shape is None:
+        return
+    if given is None:
         found.repaired(name, f"its shape is {shape}, which all that it feeds ask for")
+    elif not _padded(stated := tuple(int(n) for n in given), shape):
+        return
+    else:
+        found.repaired(name, f"its shape {stated} is {shape}, with axes of a batch or of time")
+    node.input_type = {"input": np.asarray(shape)}
+    node.output_type = {"output": np.asarray(shape)}
+
+
+def _padded(stated: Shape, shape: Shape) -> bool:
+    """Whether ``stated`` is ``shape`` behind axes of length 1."""
+    extra = len(stated) - len(shape)
+    return extra > 0 and stated[extra:] == shape and set(stated[:extra]) == {1}
 
 
 def _read(
@@ -84,9 +98,7 @@ def _read(
     with found.keeping():
         shape = shape_of(sources[0], nodes[sources[0]], None)
         stated = tuple(int(n) for n in given)
-        if shape is None or stated == shape or stated[-len(shape) :] != shape:
-            return
-        if set(stated[: -len(shape)]) == {1}:
+        if shape is not None and _padded(stated, shape):
             node.output_type = {"output": np.asarray(shape)}
             node.input_type = {"input": np.asarray(shape)}
             found.repaired(name, f"its shape {stated} is {shape}, with axes of a batch or of time")

@@ -6,6 +6,7 @@ read node by node: all problems are found, each named at its node, and what is c
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,13 @@ class Loaded:
     graph: nir.NIRGraph
     problems: tuple[CompileError, ...]
     repairs: tuple[str, ...]
+
+
+def nir_bytes(graph: nir.NIRGraph) -> bytes:
+    """The HDF5 file of ``graph``; the same graph, the same bytes."""
+    buffer = io.BytesIO()
+    nir.write(buffer, graph)
+    return buffer.getvalue()
 
 
 def parse_nir(data: bytes, where: str) -> nir.NIRGraph:

@@ -8,7 +8,6 @@ leaves open is in the contract (NIR: Pedersen et al. 2024, doi 10.1038/s41467-02
 
 from __future__ import annotations
 
-import io
 import os
 from itertools import pairwise
 
@@ -19,6 +18,7 @@ from torch import nn
 from sast_compile.contract import METADATA_KEY, Contract
 from sast_compile.errors import Unsupported
 from sast_compile.files import write_whole
+from sast_compile.frontend.nir_file import nir_bytes
 from sast_compile.nn.layers import recurrent_name
 from sast_compile.nn.network import Network
 from sast_compile.nn.neurons import LI, LIF, CubaLIF
@@ -50,9 +50,7 @@ def to_nir(network: Network, contract: Contract) -> nir.NIRGraph:
 
 def write_nir(graph: nir.NIRGraph, path: str | os.PathLike[str]) -> None:
     """The graph lies at ``path`` as HDF5, whole or not at all; the same graph, the same bytes."""
-    buffer = io.BytesIO()
-    nir.write(buffer, graph)
-    write_whole(path, buffer.getvalue())
+    write_whole(path, nir_bytes(graph))
 
 
 def _node(layer: nn.Module, shape: tuple[int, ...], dt: float) -> nir.NIRNode:
