@@ -45,7 +45,7 @@ class Change(NamedTuple):
 def share_of(right: int, n: int, level: float = LEVEL) -> Share:
     """The share with its interval (Wilson 1927): all p with ``|right/n - p| <= z sd(p)``.
 
-        (right + z^2/2 -+ z sqrt(right (n - right) / n + z^2/4)) / (n + z^2)
+    (right + z^2/2 -+ z sqrt(right (n - right) / n + z^2/4)) / (n + z^2)
     """
     z = _normal_quantile(level)
     middle, half = right + z * z / 2, z * math.sqrt(right * (n - right) / n + z * z / 4)
@@ -75,7 +75,7 @@ def mcnemar(lost: int, gained: int) -> float:
     for k in range(1, least + 1):
         term = term * (m - k + 1) // k
         tail += term
-    return min(1.0, 2 * tail / 2**m)
+    return min(1.0, tail / 2 ** (m - 1)) if m else 1.0
 
 
 def least_told(n: int, level: float = LEVEL) -> float:
