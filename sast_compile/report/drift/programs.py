@@ -51,7 +51,7 @@ def step_of_v(program: Program, name: str) -> Floats:
     return np.asarray(scale_column(TensorType(neuron.shape, Float(), scale)))
 
 
-def height(program: Program, name: str) -> Floats:
-    """The threshold of the float population ``name``, or 1 for one that does not fire."""
+def height(program: Program, name: str) -> Floats | None:
+    """The threshold of the float population ``name``; None for one that does not fire."""
     fire = program.neurons[name].fire
-    return np.ones(()) if fire is None else numbers_of(program, fire.threshold) * fire.unit
+    return None if fire is None else numbers_of(program, fire.threshold) * fire.unit

@@ -117,6 +117,11 @@ def factor(program: Program, decay: Decay | None) -> Floats:
     assert_never(decay)
 
 
+def only_states(floats: Program, integers: Program) -> Program:
+    """``integers`` with fine parameters everywhere."""
+    return fine(floats, integers, integers.neurons)
+
+
 def fine(floats: Program, integers: Program, layers: Iterable[str]) -> Program:
     """``integers`` with fine parameters in ``layers``, every state as wide and coarse as before.
 
