@@ -59,14 +59,14 @@ def _moments(of: Moments) -> str:
 def _print_spikes(found: Drift) -> None:
     rows = table(
         "spikes", "layer", ">matched / union", ">share", ">lost", ">added", ">rate L1", ">rate L3",
-        "first flip (step, sample)", ">samples with flips",
+        "first flip", ">samples with flips",
     )  # fmt: skip
     for layer in found.layers:
         if layer.flips is None:
             rows.add_row(shown(layer.layer), "never fires")
             continue
         flips = layer.flips
-        first = f"{flips.first.step}, {flips.first.sample}" if flips.first else "none"
+        first = f"step {flips.first.step}, sample {flips.first.sample}" if flips.first else "none"
         rows.add_row(
             shown(layer.layer), f"{flips.kept.matched:,} / {flips.kept.union:,}",
             f"{flips.kept.share:.2%}", f"{flips.lost:,}", f"{flips.added:,}",

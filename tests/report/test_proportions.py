@@ -12,8 +12,13 @@ from sast_compile.report.proportions import change_of, least_told, mcnemar, shar
 
 @pytest.mark.parametrize(
     ("right", "n", "low", "high"),
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)  # fmt: skip
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilsons_interval_as_printed(right: int, n: int, low: float, high: float) -> None:
     """Newcombe 1998 (Statistics in Medicine 17, 857), table I, method 3."""
     found = share_of(right, n)

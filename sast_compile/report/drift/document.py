@@ -42,8 +42,8 @@ def document(found: Drift) -> dict[str, Any]:
 
 
 def _model(found: Drift, model: Decided) -> dict[str, Any]:
-    share, change = found.share(model), found.change(model)
-    kept = model.spikes
+    share, kept = found.share(model), model.spikes
+    change = None if model is found.models[HARD] else found.change(model)
     return {
         "accuracy": share and {**share._asdict(), "value": share.value},
         "against_hard": change and {**change._asdict(), "value": change.value},

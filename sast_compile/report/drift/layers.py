@@ -14,7 +14,7 @@ from sast_compile.trace import Layer
 
 NEAR = 0.1  # of the threshold: how far a v that is near it lies from it at most
 SATURATED = 0.95  # spikes a step from which on a neuron says no more
-EDGES = np.linspace(-0.5, 0.5, 101)  # of the histogram of errors, in thresholds
+EDGES = np.linspace(-1, 1, 101)  # of the histogram of errors, in thresholds
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,8 @@ def _fine_state(
 ) -> State:
     """The state as the chip rounds and clamps it, driven in steps of v, with a fine leak."""
     name, what = key
+    if now.decay is None:
+        return replace(now, gain=1)
     if not isinstance(now.decay, MulShift):
         raise Unsupported("this leak has no finer one", where=name)
     lost = (1 - factor(floats, was.decay)) * 2.0**FINE_BITS
