@@ -83,9 +83,8 @@ def held_drop(compiled: Compiled, allowed: float) -> Drop:
     Raises CompileError where the model names no labelled data or holds no floats, and where more is
     lost: then with the layer that costs most, and what to try.
     """
-    samples = _labelled(compiled)
-    floats, integers = compiled.source.program, _program(compiled)
-    before = _right(floats, samples)
+    integers, samples = _program(compiled), _labelled(compiled)
+    before = _right(compiled.source.program, samples)
     drop = _drop(before, _right(integers, samples), samples, allowed)
     if not drop.held:
         raise _refusal(compiled, drop, before, samples)
