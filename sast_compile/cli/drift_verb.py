@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
-from sast_compile.artifact import SUFFIX, load_artifact
+from sast_compile.artifact import SUFFIX, Artifact, load_artifact
 from sast_compile.catalog import DEFAULT_TARGET, suggestion
 from sast_compile.chunks import MAX_MEMORY, bytes_of
 from sast_compile.cli.compile_verb import ContractName, Dt, Json, stated_contract
@@ -19,12 +18,10 @@ from sast_compile.compile import compile_model
 from sast_compile.data import SPLITS, dataset
 from sast_compile.errors import CompileError
 from sast_compile.frontend.source import Source
-from sast_compile.ir.program import Program
 from sast_compile.report.drift.document import document
 from sast_compile.report.drift.measure import drift
 from sast_compile.report.drift.picture import check_pictures, write_pictures
 from sast_compile.samples import Samples, samples_for, samples_from
-from sast_compile.target import Target
 from sast_compile.verification import find_source
 
 SPLIT = "validation"
@@ -50,14 +47,7 @@ Pictures = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A float network and the integers that stand for it."""
-
-    source: Source
-    program: Program
-    target: Target
-    bits: int
+Pair: TypeAlias = tuple[Source, Artifact]  # a float network, and the integers in its place
 
 
 def drift_(
@@ -84,24 +74,25 @@ def drift_(
         check_pictures()
     most = bytes_of(max_memory)
     if model.lower().endswith(SUFFIX):
-        pair = _compiled(model, original, (target, bits, contract, dt))
+        source, artifact = _compiled(model, original, (target, bits, contract, dt))
     else:
-        pair = _to_compile(model, original, target, bits, contract, dt)
-    chosen = _samples(pair, data, events, split, samples)
+        source, artifact = _to_compile(model, original, target, bits, contract, dt)
+    chosen = _samples(source, data, events, split, samples)
     with progress("measuring", chosen.count) as told:
-        found = drift(pair.source, pair.program, pair.target, chosen, most, told)
+        found = drift(source, artifact, chosen, most, told)
+    chip, width = artifact.target.name, artifact.provenance.bits
     drawn = [] if pictures is None else write_pictures(found.layers, pictures)
     if as_json:
-        named = {"model": model, "target": pair.target.name, "bits": pair.bits}
+        named = {"model": model, "target": chip, "bits": width}
         print_json(named | document(found) | {"pictures": drawn})
         return
-    output.print(f"{shown(model)}: {pair.bits}-bit weights on {shown(pair.target.name)}")
+    output.print(f"{shown(model)}: {width}-bit weights on {shown(chip)}")
     print_drift(found)
     for path in drawn:
         output.print(f"[bold green]wrote[/] {shown(path)}", soft_wrap=True)
 
 
-def _compiled(path: str, original: str | None, stated: tuple[object, ...]) -> _Pair:
+def _compiled(path: str, original: str | None, stated: tuple[object, ...]) -> Pair:
     """What a .sast holds, beside the model that it was made from."""
     if any(one is not None for one in stated):
         raise CompileError(
@@ -113,7 +104,7 @@ def _compiled(path: str, original: str | None, stated: tuple[object, ...]) -> _P
     source, why = find_source(artifact, original)
     if source is None:
         raise CompileError(f"the float network is missing: {why}", where=path)
-    return _Pair(source, artifact.program, artifact.target, artifact.provenance.bits)
+    return source, artifact
 
 
 def _to_compile(
@@ -123,27 +114,26 @@ def _to_compile(
     bits: int | None,
     contract: str | None,
     dt: float | None,
-) -> _Pair:
+) -> Pair:
     if original is not None:
         raise CompileError("--model names the source of a .sast", where=path)
     stated = stated_contract(contract, dt)
     compiled = compile_model(path, target or DEFAULT_TARGET, 8 if bits is None else bits, stated)
-    artifact = compiled.artifact
-    assert artifact is not None  # no pass was left out
-    return _Pair(compiled.source, artifact.program, compiled.target, artifact.provenance.bits)
+    assert compiled.artifact is not None  # no pass was left out
+    return compiled.source, compiled.artifact
 
 
 def _samples(
-    pair: _Pair, data: str | None, events: str | None, split: str, count: int | None
+    source: Source, data: str | None, events: str | None, split: str, count: int | None
 ) -> Samples:
     if data is not None and events is not None:
         raise CompileError("--data and --input both name events", hint="give one of them")
     if split not in SPLITS:
         raise CompileError(f"unknown split {split!r}", hint=suggestion(split, SPLITS))
-    program, contract = pair.program, pair.source.contract
+    program, contract = source.program, source.contract
     if events is not None:
         return samples_from(program, contract, events, None, count)
     if data is not None:
         dataset(data)  # a name that is unknown is refused, not replaced by random events
-    named = data or pair.source.dataset
+    named = data or source.dataset
     return samples_for(program, contract, named, count, split)

@@ -52,7 +52,7 @@ def drawn(compiled: Compiled, count: int = 40, labels: bool = True) -> Samples:
 
 def measured(compiled: Compiled, samples: Samples, most: int | None = None) -> Drift:
     assert compiled.artifact is not None
-    return drift(compiled.source, compiled.artifact.program, compiled.target, samples, most)
+    return drift(compiled.source, compiled.artifact, samples, most)
 
 
 # one layer
@@ -249,7 +249,7 @@ def test_the_size_of_a_chunk_changes_nothing(
     told: list[int] = []
     monkeypatch.setattr(measure, "chunk_size", lambda *_: size)
     assert net.artifact is not None
-    found = drift(net.source, net.artifact.program, net.target, samples, None, told.append)
+    found = drift(net.source, net.artifact, samples, None, told.append)
     assert told == [min(size, 40 - at) for at in range(0, 40, size)]
     for a, b in zip(found.layers, whole.layers, strict=True):
         assert_same_layer(a, b)

@@ -25,11 +25,17 @@ from sast_compile.ir.neuron import BitShift, Reset
 from sast_compile.ir.program import Program
 from sast_compile.levels import hard_spikes
 from sast_compile.passes import Options
-from sast_compile.report.drift.programs import as_compared, float_form, height, step_of_v
+from sast_compile.report.drift.programs import (
+    as_compared,
+    float_form,
+    height,
+    step_of_v,
+    with_leaks,
+)
 from sast_compile.report.drift.variants import (
+    factor,
     fine,
     on_multiples,
-    only_leaks,
     only_states,
     only_thresholds,
     only_weights,
@@ -54,6 +60,10 @@ def layers_of(seed: int, x: Array, reset: tuple[str, str], bias: bool = False) -
         for inputs, outputs in pairwise((8, 9, 5))
     ]
     return with_thresholds(bare, x, [0.5, 0.5], nudge=1e-7, least=0.2)
+
+
+def thresholds_only(floats: Program, integers: Program, target: Target = LOIHI2) -> Program:
+    return only_thresholds(floats, integers, with_leaks(floats, target, Options()))
 
 
 def made(layers: list[FloatLayer], target: Target, bits: int) -> tuple[Source, Program, Program]:
@@ -117,7 +127,7 @@ def test_only_the_leaks(target: Target, reset: tuple[str, str], seed: int) -> No
     ]
     assert [a.alpha for a in changed] != [a.alpha for a in layers]
     wanted = dict(hard_spikes(source(changed), x) or {})
-    assert_same(spikes(only_leaks(floats, integers), x), wanted)
+    assert_same(spikes(with_leaks(floats, target, Options()), x), wanted)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -140,7 +150,7 @@ def test_only_the_thresholds_and_biases(seed: int) -> None:
             )
         )
     wanted = dict(hard_spikes(source(changed), x) or {})
-    found = spikes(only_thresholds(floats, integers), x)
+    found = spikes(thresholds_only(floats, integers), x)
     assert_same(found, wanted)
     before = hard_spikes(given_, x) or {}
     assert any(not np.array_equal(before[name], found[name]) for name in found)
@@ -204,10 +214,16 @@ def test_on_the_chips_grid_nothing_costs_anything() -> None:
         given_ = source(with_thresholds(bare, x, [0.4] * len(bare)))
         floats, integers = float_form(given_.program, LOIHI2), compiled(given_, bits)
         wanted = spikes(floats, x)
-        for variant in (only_weights, only_leaks, only_thresholds, only_states):
-            found = spikes(variant(floats, integers), x)
+        variants = {
+            "weights": only_weights(floats, integers),
+            "leaks": with_leaks(floats, LOIHI2, Options()),
+            "thresholds": thresholds_only(floats, integers),
+            "states": only_states(floats, integers),
+        }
+        for kind, variant in variants.items():
+            found = spikes(variant, x)
             for name, array in wanted.items():
-                assert np.array_equal(found[name], array), (variant.__name__, name)
+                assert np.array_equal(found[name], array), (kind, name)
         active.append(all(array.any() for array in wanted.values()))
 
     law()
@@ -251,8 +267,7 @@ def test_a_leak_by_shifts_has_no_finer_one() -> None:
     neuron = integers.neurons["lif1"]
     voltage = with_fields(neuron.voltage, decay=BitShift(dash=3))
     shifting = integers.with_ops({"lif1": with_fields(neuron, voltage=voltage)})
-    leaks = only_leaks(floats, shifting).neurons["lif1"].voltage.decay
-    assert leaks.alpha == 1 - 2**-3  # type: ignore[union-attr]
+    assert factor(shifting, voltage.decay) == 1 - 2**-3
     keeping = integers.with_ops(
         {"lif1": with_fields(neuron, voltage=with_fields(voltage, decay=None))}
     )
@@ -267,7 +282,27 @@ def test_a_tie_fires_as_on_the_chip() -> None:
     _, floats, integers = made([FloatLayer([[1.0]], alpha=0.5)], LOIHI2, 8)
     assert spikes(floats, x)["lif1"].ravel().tolist() == [1, 1, 1]
     assert spikes(integers, x)["lif1"].ravel().tolist() == [0, 1, 0]
-    assert spikes(only_thresholds(floats, integers), x)["lif1"].ravel().tolist() == [0, 1, 0]
+    assert spikes(thresholds_only(floats, integers), x)["lif1"].ravel().tolist() == [0, 1, 0]
+
+
+def test_what_makes_good_a_leak_is_no_threshold_of_the_chips() -> None:
+    """Thresholds that a pass moved for a leak's sake are those of the chip's leak only."""
+    x = events((6, STEPS, 8), 0.4, 1)
+    _, floats, integers = made(layers_of(1, x, RESETS[0]), LOIHI2, 8)
+    halved = {}
+    for name, neuron in integers.neurons.items():
+        assert neuron.fire is not None
+        register = neuron.fire.threshold // 2 * 2  # type: ignore[operator]
+        halved[name] = with_fields(neuron, fire=with_fields(neuron.fire, threshold=register // 2))
+        integers = integers.with_ops(
+            {name: with_fields(neuron, fire=with_fields(neuron.fire, threshold=register))}
+        )
+    half = {
+        name: with_fields(op, fire=with_fields(op.fire, threshold=op.fire.threshold / 2))  # type: ignore[union-attr, operator, arg-type]
+        for name, op in floats.neurons.items()
+    }
+    moved = only_thresholds(floats, integers.with_ops(halved), floats.with_ops(half))
+    assert_same(spikes(moved, x), spikes(only_thresholds(floats, integers, floats), x))
 
 
 def test_where_v_counts_in_multiples_the_threshold_is_what_it_was() -> None:
@@ -275,7 +310,7 @@ def test_where_v_counts_in_multiples_the_threshold_is_what_it_was() -> None:
     rng = np.random.default_rng(0)
     _, floats, integers = made([FloatLayer(rng.normal(0.3, 1, (9, 8)))], LOIHI2, 8)
     assert integers.neurons["lif1"].fire != floats.neurons["lif1"].fire
-    kept = only_thresholds(floats, integers).neurons["lif1"].fire
+    kept = thresholds_only(floats, integers).neurons["lif1"].fire
     assert kept == floats.neurons["lif1"].fire
 
 

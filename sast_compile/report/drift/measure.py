@@ -13,7 +13,9 @@ from functools import partial, reduce
 from operator import add
 
 import numpy as np
+from msgspec import UnsetType
 
+from sast_compile.artifact import Artifact
 from sast_compile.chunks import Told, chunk_size, chunks, sample_bytes
 from sast_compile.compare import Agreement, agreement, decisions
 from sast_compile.errors import CompileError, Unsupported
@@ -22,12 +24,18 @@ from sast_compile.frontend.source import Source
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.levels import NO_FLOATS, Spikes, surrogate_spikes
+from sast_compile.passes import Options
 from sast_compile.passes.feeders import feeders
 from sast_compile.report.drift.layers import LayerDrift, layer_drift
-from sast_compile.report.drift.programs import as_compared, float_form, height, step_of_v
+from sast_compile.report.drift.programs import (
+    as_compared,
+    float_form,
+    height,
+    step_of_v,
+    with_leaks,
+)
 from sast_compile.report.drift.variants import (
     fine,
-    only_leaks,
     only_states,
     only_thresholds,
     only_weights,
@@ -36,16 +44,10 @@ from sast_compile.report.drift.variants import (
 from sast_compile.report.proportions import Change, Share, change_of, share_of
 from sast_compile.report.synops import Activity, activity, operations
 from sast_compile.samples import Samples
-from sast_compile.target import Target
 from sast_compile.trace import Trace
 
 SURROGATE, HARD, INTEGERS = "surrogate", "hard", "integers"  # L0, L1, L2 = L3
-VARIANTS: Mapping[str, Callable[[Program, Program], Program]] = {
-    "weights": only_weights,
-    "leaks": only_leaks,
-    "thresholds": only_thresholds,
-    "states": only_states,
-}
+VARIANTS = ("weights", "leaks", "thresholds", "states")
 ENOUGH = 2**27  # bytes of a chunk: larger ones are no faster
 
 
@@ -116,21 +118,21 @@ class Drift:
 
 def drift(
     source: Source,
-    program: Program,
-    target: Target,
+    artifact: Artifact,
     samples: Samples,
     most: int | None = None,
     told: Told = lambda done: None,
 ) -> Drift:
-    """The integers of ``program`` beside the float network of ``source``, on ``samples``.
+    """The integers of ``artifact`` beside the float network of ``source``, on ``samples``.
 
     In chunks of at most ``most`` bytes (`chunk_size`). Raises CompileError where there is no float
     network, or that is too little for one sample.
     """
     if not source.has_floats:
         raise CompileError(NO_FLOATS, where=source.path, hint="the .pt or .nir it comes from")
+    program, target = artifact.program, artifact.target
     floats = float_form(source.program, target)
-    beside = _Beside(source, floats, program)
+    beside = _Beside(source, floats, program, with_leaks(floats, target, _options(artifact)))
     each = _sample_bytes(floats, program, samples)
     size = min(chunk_size(samples, each, most), max(1, ENOUGH // each))
     parts = (_told(beside, samples, span, told) for span in chunks(samples, size))
@@ -144,6 +146,16 @@ def drift(
         tuple(beside.unmeasured),
         _operations(floats, sums.before),
         _operations(program, sums.after),
+    )
+
+
+def _options(artifact: Artifact) -> Options:
+    """What the passes were told."""
+    encoding, rate = artifact.contract.encoding, artifact.provenance.event_rate
+    return Options(
+        artifact.provenance.bits,
+        encoding.steps if encoding else None,
+        None if isinstance(rate, UnsetType) else rate,
     )
 
 
@@ -193,13 +205,20 @@ class _Part:
 class _Beside:
     """Everything that runs on a chunk, ready to run."""
 
-    def __init__(self, source: Source, floats: Program, integers: Program) -> None:
+    def __init__(
+        self, source: Source, floats: Program, integers: Program, leaking: Program
+    ) -> None:
         self.source, self.floats, self.integers = source, floats, integers
         self.hard = runner(as_compared(floats), "states")
         self.chip = runner(as_compared(integers), "states")
         self.unmeasured: list[str] = []
-        made = {name: partial(variant, floats, integers) for name, variant in VARIANTS.items()}
-        self.variants = self._runners(made)
+        made: tuple[Callable[[], Program], ...] = (
+            partial(only_weights, floats, integers),
+            lambda: leaking,
+            partial(only_thresholds, floats, integers, leaking),
+            partial(only_states, floats, integers),
+        )
+        self.variants = self._runners(dict(zip(VARIANTS, made, strict=True)))
         layers = integers.neurons
         self.fine = self._runners(
             {name: partial(fine, floats, integers, [name]) for name in layers}

@@ -1,8 +1,8 @@
 """The two programs that are held against each other, in forms whose v can be compared.
 
-L1 and L3 have the same populations. `float_form` is L1 as the passes leave it before the weights
-become integers: gains folded, resets as the chip makes them, thresholds shared. Nothing is rounded
-yet, so its spikes are L1's, and its v is in the units that a step of the chip's v is worth.
+L1 and L3 have the same populations. `float_form` is L1 as the passes leave it before the first of
+them rounds: gains folded, resets as the chip makes them, thresholds shared. So its spikes are L1's,
+and its v is in the units that a step of the chip's v is worth.
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ from sast_compile.ir.neuron import Reset
 from sast_compile.ir.ops import Op
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Float, TensorType, scale_column
-from sast_compile.passes import Options
+from sast_compile.passes import PASSES, Options
 from sast_compile.passes.feeders import Floats, numbers_of
 from sast_compile.target import Target
 
-FIRST_ROUNDING = "quantize_weights"
+ROUNDING = ("quantize_weights", "snap_decays", "fold_thresholds")  # passes, in any order
 
 
 def float_form(program: Program, target: Target) -> Program:
     """The float program ``program`` after those of the target's passes that round nothing."""
     passes = target.passes
-    at = passes.index(FIRST_ROUNDING) if FIRST_ROUNDING in passes else 0
+    at = min((passes.index(name) for name in ROUNDING if name in passes), default=0)
     return lower(program, target, Options(), passes[at - 1])[-1].program if at else program
+
+
+def with_leaks(floats: Program, target: Target, options: Options) -> Program:
+    """``floats`` with leaks that the chip's registers hold, and what the pass does to match them.
+
+    It may move thresholds to make good what a leak loses.
+    """
+    return PASSES["snap_decays"](floats, target, options).program
 
 
 def as_compared(program: Program) -> Program:

@@ -3,7 +3,7 @@
 Each is made of the float form F (`programs.py`) and the compiled program I of the same model.
 
 - ``weights``: F with the weights ``w scale`` of I
-- ``leaks``: F with the factors of I's decay registers, no state being rounded
+- ``leaks``: `with_leaks` of F: the factors of the decay registers, no state being rounded
 - ``thresholds``: F with the thresholds, biases and reset amounts of I's registers, as floats
 - ``states``: integer states with I's rounding, clamps and scale, and every parameter *fine*:
   rounded to one step of v (weights, thresholds, biases, amounts) or to 2^-24 (leaks)
@@ -33,7 +33,7 @@ from sast_compile.ir.types import (
     scale_column,
 )
 from sast_compile.passes.feeders import Floats, by_row, feeders, numbers_of
-from sast_compile.report.drift.programs import step_of_v
+from sast_compile.report.drift.programs import height, step_of_v
 
 FINE_BITS = 24  # of a leak: beside 24 bits of state they fit the 62 of a back end
 
@@ -56,22 +56,11 @@ def weights(integers: Program, projection: str) -> Floats:
     return np.asarray(const.data * scale_column(const.type), dtype=np.float64)
 
 
-def only_leaks(floats: Program, integers: Program) -> Program:
-    """``floats`` with the leak factors that the registers of ``integers`` stand for."""
-    made = _Made(floats)
-    for name, before in floats.neurons.items():
-        after = integers.neurons[name]
-        synapses = tuple(
-            made.leaking(name, f"u{i}", was, integers, now)
-            for i, (was, now) in enumerate(zip(before.synapses, after.synapses, strict=False))
-        )
-        voltage = made.leaking(name, "v", before.voltage, integers, after.voltage)
-        made.ops[name] = replace(before, synapses=synapses, voltage=voltage)
-    return made.program()
-
-
-def only_thresholds(floats: Program, integers: Program) -> Program:
+def only_thresholds(floats: Program, integers: Program, leaking: Program) -> Program:
     """``floats`` with the thresholds, biases and reset amounts of ``integers`` in model units.
+
+    What makes good a leak, which is not the chip's here, is taken out of the thresholds: by how
+    much those of ``leaking`` (`with_leaks`) differ from those of ``floats``.
 
     The comparison is the chip's too, unless v is always a multiple of the threshold's unit: then
     the register stands for every threshold between two multiples, and the float one is kept.
@@ -86,11 +75,20 @@ def only_thresholds(floats: Program, integers: Program) -> Program:
             amount = made.param(name, "amount", numbers_of(integers, after.reset.amount) * step)
             op = replace(op, reset=replace(before.reset, amount=amount))
             if not on_multiples(integers, after, after.fire.unit):
-                threshold = numbers_of(integers, after.fire.threshold) * after.fire.unit * step
+                register = numbers_of(integers, after.fire.threshold) * after.fire.unit * step
+                threshold = register * moved(floats, leaking, name)
                 height = made.param(name, "threshold", threshold)
                 op = replace(op, fire=Fire(compare=after.fire.compare, threshold=height))
         made.ops[name] = op
     return made.program()
+
+
+def moved(floats: Program, leaking: Program, name: str) -> Floats:
+    """The thresholds of a population before its leak was made good, over those behind it."""
+    before, after = height(floats, name), height(leaking, name)
+    assert before is not None
+    assert after is not None
+    return before / after
 
 
 def on_multiples(program: Program, neuron: Neuron, unit: int) -> bool:
@@ -196,11 +194,6 @@ class _Made:
 
     def program(self) -> Program:
         return check(used_consts(self.source.with_ops(self.ops, self.consts)))
-
-    def leaking(self, name: str, key: str, was: State, integers: Program, now: State) -> State:
-        """The float state with the factor that the integer one stands for."""
-        alpha = self.param(name, f"{key}.alpha", factor(integers, now.decay))
-        return replace(was, decay=Factor(alpha=alpha))
 
     def param(self, name: str, what: str, values: Floats) -> Param:
         """Floats as one number for the population ``name``, or as one for each of its neurons."""
