@@ -18,6 +18,7 @@ from sast_compile.backends import reference
 from sast_compile.compile import Compiled, compile_model
 from sast_compile.data.stored import in_memory
 from sast_compile.errors import CompileError
+from sast_compile.ir.types import scale_column
 from sast_compile.report.drift.document import document
 from sast_compile.report.drift.layers import (
     NEAR,
@@ -232,7 +233,7 @@ def test_the_noise_of_the_weights(net: Compiled) -> None:
     program = net.artifact.program
     const = program.consts[program.by_name["fc1"].op.weight.name]  # type: ignore[union-attr]
     wanted = small_nets.weights(5, 6) * 1.0
-    noise = wanted - const.data * const.type.scale
+    noise = wanted - const.data * scale_column(const.type)
     db = 10 * np.log10((wanted**2).sum() / (noise**2).sum())
     assert sqnr(net.source.program, program, "lif1") == pytest.approx(db)
     assert sqnr(net.source.program, net.source.program, "lif1") == math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from sast_compile.compile import lower
 from sast_compile.errors import Unsupported
 from sast_compile.frontend.source import Source
 from sast_compile.ir.loihi import loihi_neuron
-from sast_compile.ir.neuron import BitShift, Reset
-from sast_compile.ir.program import Program
+from sast_compile.ir.neuron import BitShift, Ref, Reset
+from sast_compile.ir.program import Program, check
+from sast_compile.ir.types import Const, Int, TensorType
 from sast_compile.levels import hard_spikes
 from sast_compile.passes import Options
 from sast_compile.report.drift.programs import (
@@ -63,13 +65,18 @@ def layers_of(seed: int, x: Array, reset: tuple[str, str], bias: bool = False) -
 
 
 def thresholds_only(floats: Program, integers: Program, target: Target = LOIHI2) -> Program:
-    return only_thresholds(floats, integers, with_leaks(floats, target, Options()))
+    return only_thresholds(floats, integers, with_leaks(floats, target, options(8)))
+
+
+def options(bits: int) -> Options:
+    """One scale and one threshold for each layer: what the oracles below can be told."""
+    return Options(bits, STEPS)
 
 
 def made(layers: list[FloatLayer], target: Target, bits: int) -> tuple[Source, Program, Program]:
     """The source, its float form and its integers."""
     given_ = source(layers)
-    integers = lower(given_.program, target, Options(bits, STEPS))[-1].program
+    integers = lower(given_.program, target, options(bits))[-1].program
     return given_, float_form(given_.program, target), integers
 
 
@@ -127,7 +134,7 @@ def test_only_the_leaks(target: Target, reset: tuple[str, str], seed: int) -> No
     ]
     assert [a.alpha for a in changed] != [a.alpha for a in layers]
     wanted = dict(hard_spikes(source(changed), x) or {})
-    assert_same(spikes(with_leaks(floats, target, Options()), x), wanted)
+    assert_same(spikes(with_leaks(floats, target, options(8)), x), wanted)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -163,11 +170,11 @@ def by_hand(
     sent, found = x, {}
     for number, layer in enumerate(layers, 1):
         name = f"lif{number}"
-        step = float(step_of_v(program, name))
+        step = np.broadcast_to(step_of_v(program, name), program.neurons[name].shape)
         low, high = -(2 ** (bits - 1)) + (not floor), 2 ** (bits - 1) - 1
-        weight = np.rint(np.asarray(layer.weights) / step).astype(np.int64)
+        weight = np.rint(np.asarray(layer.weights) / step[:, None]).astype(np.int64)
         kept = 2**24 - round((1 - float(layer.alpha)) * 2**24)  # type: ignore[arg-type]
-        least = int(np.ceil(float(layer.threshold) / step))  # type: ignore[arg-type]
+        least = np.ceil(float(layer.threshold) / step)  # type: ignore[arg-type]
         bias = np.rint(np.asarray(layer.bias) / step).astype(np.int64)
         v = np.zeros((len(x), len(weight)), np.int64)
         out = np.zeros((*x.shape[:2], len(weight)), np.uint8)
@@ -189,6 +196,42 @@ def test_only_the_states_against_loops(target: Target, bits: int, seed: int) -> 
     _, floats, integers = made(layers, target, 2)
     wanted = by_hand(layers, integers, x, bits, floor=target is PAPER)
     assert_same(spikes(only_states(floats, integers), x), wanted)
+
+
+def by_rows(program: Program) -> Program:
+    """The same, with weights and thresholds of the first two neurons in steps of half the size."""
+    ops: dict[str, Any] = {}
+    consts = {}
+    for number in (1, 2):
+        const, neuron = weights_of(program, f"fc{number}"), program.neurons[f"lif{number}"]
+        assert neuron.fire is not None
+        twice = 1 + (np.arange(len(const.data)) < 2)
+        scale = tuple((const.type.scale / twice).tolist())
+        type_ = TensorType(const.type.shape, Int(9), scale)
+        key = program.by_name[f"fc{number}"].op.weight.name  # type: ignore[union-attr]
+        consts[key] = Const(type_, const.data * twice[:, None])
+        heights = neuron.fire.threshold * twice
+        consts[f"h{number}"] = Const(TensorType(heights.shape, Int(24)), heights)
+        fire = with_fields(neuron.fire, threshold=Ref(f"h{number}"))
+        ops[f"lif{number}"] = with_fields(neuron, fire=fire)
+    return check(program.with_ops(ops, consts))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scales_of_their_own_for_each_row(seed: int) -> None:
+    x = events((6, STEPS, 8), 0.4, seed)
+    layers = layers_of(seed, x, RESETS[0])
+    _, floats, integers = made(layers, LOIHI2, 4)
+    rows = by_rows(integers)
+    assert_same(spikes(only_weights(floats, rows), x), spikes(only_weights(floats, integers), x))
+    found = spikes(thresholds_only(floats, rows), x)
+    assert_same(found, spikes(thresholds_only(floats, integers), x))
+    assert_same(spikes(only_states(floats, rows), x), by_hand(layers, rows, x, 24, floor=False))
+    fine_rows = only_states(floats, rows)
+    for name in ("lif1", "lif2"):
+        step = step_of_v(rows, name)
+        assert step[1] * 2 == step[2]
+        assert np.allclose(step_of_v(fine_rows, name), step, rtol=1e-12)
 
 
 def test_fine_parameters_in_one_layer_leave_the_others_alone() -> None:
@@ -216,7 +259,7 @@ def test_on_the_chips_grid_nothing_costs_anything() -> None:
         wanted = spikes(floats, x)
         variants = {
             "weights": only_weights(floats, integers),
-            "leaks": with_leaks(floats, LOIHI2, Options()),
+            "leaks": with_leaks(floats, LOIHI2, options(8)),
             "thresholds": thresholds_only(floats, integers),
             "states": only_states(floats, integers),
         }
