@@ -19,6 +19,7 @@ from sast_compile.ir.text import print_program
 from sast_compile.presets import named_contract
 from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
+from sast_compile.report.guard import held_drop
 from sast_compile.samples import samples_for
 
 Model = Annotated[
@@ -67,6 +68,15 @@ EventRate = Annotated[
         help="The largest share of inputs that fire in one step: excludes overflow for those only.",
     ),
 ]
+MaxDrop = Annotated[
+    float | None,
+    typer.Option(
+        "--max-drop",
+        min=0,
+        max=100,
+        help="Points of accuracy that may be lost on the validation split; if more are, no file.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -83,6 +93,7 @@ def compile_(
     feedback: Feedback = None,
     event_rate: EventRate = None,
     emit: Emit = None,
+    max_drop: MaxDrop = None,
     as_json: Json = False,
 ) -> None:
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
@@ -90,6 +101,7 @@ def compile_(
     emitter = emitter_of(emit, out, stop_after)
     with working(f"compiling {shown(model)}"):
         compiled = compile_model(model, target, bits, stated, stop_after, feedback, event_rate)
+        drop = None if max_drop is None else held_drop(compiled, max_drop)
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
     if dump_ir is not None:
@@ -98,13 +110,16 @@ def compile_(
     if compiled.artifact is not None:
         path, emitted = write_all(compiled.artifact, out, emitter, model)
     if as_json:
-        print_json(_document(compiled, needs, levels, path) | {"emitted": emitted})
+        guarded = {"drop": None if drop is None else drop.document()}
+        print_json(_document(compiled, needs, levels, path) | {"emitted": emitted} | guarded)
         return
     _print_passes(compiled)
     if needs is not None:
         _print_fit(needs, compiled.target.name)
     if levels is not None:
         _print_levels(levels)
+    if drop is not None:
+        output.print(f"[bold green]held:[/] {shown(drop)}", soft_wrap=True)
     written = " and ".join(shown(p) for p in (path, emitted) if p)
     done = f"[bold green]wrote[/] {written}" if path else f"stopped after {stop_after}"
     output.print(done, soft_wrap=True)
