@@ -24,7 +24,10 @@ Spikes: TypeAlias = Mapping[str, Array]
 
 
 def surrogate_spikes(source: Source, events: Array) -> Spikes | None:
-    """L0: the smooth spikes of a checkpoint's network in its own precision; None for a bare NIR."""
+    """L0: the smooth spikes of a checkpoint's network in its own precision; None for a bare NIR.
+
+    Of a readout, which does not fire, here and in L1 the voltages.
+    """
     if source.network is None:
         return None
     return _spikes(source.network, events, np.float32)
@@ -52,14 +55,16 @@ CHUNK = 256  # samples: the membranes of a convolutional net need gigabytes
 
 
 def _spikes(network: Network, events: Array, kind: type[np.generic]) -> Spikes:
-    """The spikes of every layer, a few samples at a time."""
+    """The spikes of every layer, and the voltages of a readout, a few samples at a time."""
     import torch
 
     parts = []
     with torch.no_grad():
         for at in range(0, len(events), CHUNK):
-            found = network.spikes(torch.as_tensor(events[at : at + CHUNK]))
-            parts.append({name: s.numpy().astype(kind) for name, s in found.items()})
+            out, states = network.trace(torch.as_tensor(events[at : at + CHUNK]))
+            last = network.specification[-1].name
+            found = {name: s.spikes.numpy().astype(kind) for name, s in states.items()}
+            parts.append(found if last in found else {**found, last: out.numpy()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

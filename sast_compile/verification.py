@@ -236,7 +236,8 @@ class _SideBySide:
     def _drifted(self, events: Array, trace: Trace) -> list[Agreement]:
         """L1 against the integers; nothing without the source model."""
         floats = None if self.source is None else hard_spikes(self.source, events)
-        integers = {name: trace[name].spikes for name in self.program.neurons}
+        neurons = self.program.neurons.items()
+        integers = {name: trace[name].spikes for name, op in neurons if op.fire is not None}
         return [] if floats is None else agreement(floats, integers)
 
 

@@ -47,13 +47,13 @@ def _part(
     events, labels = samples.array(*span), samples.labels[slice(*span)]
     smooth, hard = surrogate_spikes(source, events), hard_spikes(source, events)
     trace = run(events)
-    integers = {name: trace[name].spikes for name in program.neurons}
+    integers = {n: trace[n].spikes for n, op in program.neurons.items() if op.fire is not None}
     return Levels(
         n=len(labels),
         origin=samples.origin,
         surrogate=None if smooth is None else _correct(smooth[output], labels),
         hard=None if hard is None else _correct(hard[output], labels),
-        integers=_correct(integers[output], labels),
+        integers=_correct(trace[output].spikes, labels),
         drift=() if hard is None else tuple(agreement(hard, integers)),
     )
 
