@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="a .pt needs torch")
+pytest.importorskip("torch", reason="a .pt needs torch")
+
+import torch
 
 from sast_compile.compile import compile_model
 from sast_compile.data import dataset

@@ -1,10 +1,8 @@
-"""Verification: its verdicts, and that it finds every register that is not what it should be."""
+"""Verification: its verdicts, and where it says that something differs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,9 @@ import pytest
 pytest.importorskip("torch", reason="the torch integer model: the torch extra")
 pytest.importorskip("sklearn", reason="the digits: the data extra")
 
-from float_programs import FloatLayer, events
+from digits_verified import MODEL, SAMPLES, digits, digits_net, place
 from msgspec.structs import replace as with_fields
-from network_sources import STEPS, compiled, source, with_thresholds
 from register_mutations import (
-    DENSE,
-    ELEMENTS,
-    NEURON,
-    TABLE,
-    Compiled,
-    Mutation,
-    Place,
-    leaves,
     with_weight,
 )
 
@@ -34,151 +23,18 @@ from sast_compile.artifact import Artifact
 from sast_compile.backends import reference
 from sast_compile.backends.lava import LavaRun, Timings
 from sast_compile.chunks import sample_bytes
-from sast_compile.compare import Compared, compare_traces
-from sast_compile.compile import compile_model
+from sast_compile.compare import compare_traces
 from sast_compile.errors import (
     BackendUnavailable,
     CompileError,
     TargetLimit,
-    TypeMismatch,
     Unsupported,
 )
-from sast_compile.frontend.source import read_source
-from sast_compile.ir.program import Program, check
+from sast_compile.ir.program import Program
 from sast_compile.ir.types import Const
-from sast_compile.levels import integer_trace
 from sast_compile.samples import samples_for, samples_of
 from sast_compile.trace import Layer, Trace
 from sast_compile.verification import Checked, Verdict, Verification, find_source, verify
-
-MODEL = Path(__file__).parents[1] / "models" / "digits" / "model.pt"
-SAMPLES = 12
-
-
-@cache
-def digits() -> Artifact:
-    artifact = compile_model(str(MODEL), "loihi2", 8).artifact
-    assert artifact is not None
-    return artifact
-
-
-@cache
-def digits_net() -> Compiled:
-    artifact = digits()
-    data = samples_for(artifact.program, artifact.contract, artifact.provenance.data, SAMPLES)
-    return Compiled(read_source(MODEL), artifact.program, data.events)
-
-
-@cache
-def biased_net() -> Compiled:
-    """Three layers behind a flatten, with leaks, biases and both signs."""
-    rng = np.random.default_rng(5)
-    sizes = [(9, 12), (7, 9), (5, 7)]
-    layers = [
-        FloatLayer(rng.normal(0.1, 0.7, size), leak, bias=rng.normal(0, 0.2, size[0]))
-        for size, leak in zip(sizes, (0.9, 0.8, 0.95), strict=True)
-    ]
-    x = events((16, STEPS, 2, 3, 2), 0.4)
-    given = source(with_thresholds(layers, x, [0.5, 0.5, 0.5], least=0.3), (2, 3, 2))
-    return Compiled(given, compiled(given), x)
-
-
-NETS: dict[str, Callable[[], Compiled]] = {"digits": digits_net, "biased": biased_net}
-PLACES = [("digits", "lif1"), ("digits", "lif2"), *(("biased", f"lif{n}") for n in (1, 2, 3))]
-LAYERS = pytest.mark.parametrize(("net", "layer"), PLACES, ids=[f"{n}-{p}" for n, p in PLACES])
-
-
-def place(net: str, layer: str) -> Place:
-    return Place(NETS[net](), layer)
-
-
-@cache
-def integers(net: str) -> Trace:
-    """L2 of the net as it was compiled: what a device is compared with."""
-    given = NETS[net]()
-    return integer_trace(given.source, given.program, given.events)
-
-
-# ---- mutations
-
-
-def compared(net: str, mutant: Program) -> list[Compared]:
-    """A device that runs ``mutant``, beside the torch integer model."""
-    device = reference.run(check(mutant), NETS[net]().events, record="states")
-    return compare_traces(integers(net), device)
-
-
-def assert_found(found: list[Compared], layer: str) -> None:
-    """The first layer that differs is ``layer``, and all before it are equal."""
-    differing = [c.layer for c in found if not c.identical]
-    assert differing, "nothing was found"
-    assert differing[0] == layer
-
-
-@pytest.mark.parametrize("net", NETS)
-def test_unchanged_nothing_is_found_and_every_layer_fires(net: str) -> None:
-    found = compared(net, NETS[net]().program)
-    assert [c.layer for c in found] == list(NETS[net]().program.neurons)
-    for layer in found:
-        assert layer.identical
-        assert layer.spikes > 50
-        assert set(layer.values) == {"spikes", "u", "v"}
-
-
-@LAYERS
-def test_the_table_leaves_no_register_out(net: str, layer: str) -> None:
-    at = place(net, layer)
-    program = at.net.program
-    assert set(leaves(at.op)) <= {m.path for m in NEURON}
-    assert set(leaves(program.by_name[at.dense].op)) <= {m.path for m in DENSE}
-
-
-@LAYERS
-@pytest.mark.parametrize("mutation", TABLE, ids=str)
-def test_a_changed_register_is_found_in_its_layer(net: str, layer: str, mutation: Mutation) -> None:
-    at = place(net, layer)
-    mutant = mutation.applied(at)
-    assert mutant != at.net.program
-    if mutation.refused:
-        with pytest.raises(TypeMismatch):
-            check(mutant)
-        return
-    found = compared(net, mutant)
-    if mutation.seen(at):
-        assert_found(found, layer)
-    else:  # not skipped: it computes the same, for the reason that the table gives
-        assert mutation.because
-        assert all(c.identical for c in found)
-
-
-@LAYERS
-@pytest.mark.parametrize("element", ELEMENTS)
-def test_a_changed_weight_or_delay_is_found_in_its_layer(
-    net: str, layer: str, element: str
-) -> None:
-    assert_found(compared(net, ELEMENTS[element](place(net, layer))), layer)
-
-
-def test_what_is_never_seen_computes_the_same_for_every_input() -> None:
-    unseen = {
-        str(m) for m in TABLE if not m.refused and not any(m.seen(place(*at)) for at in PLACES)
-    }
-    assert unseen == {
-        "neuron synapses.0.decay.rounding: floor",
-        "neuron synapses.0.adds: increment",
-        "neuron synapses.0.bias_exponent: 1",
-        "neuron synapses.0.clamp.rule: saturate",
-        "neuron synapses.0.clamp.low: one more",
-        "neuron synapses.0.clamp.high: one less",
-        "neuron voltage.adds: increment",
-        "neuron voltage.clamp.rule: wrap",
-        "neuron voltage.clamp.low: one more",
-        "neuron voltage.clamp.high: one less",
-        "neuron reset.amount: 1",
-    }
-
-
-# ---- verdicts
 
 
 @dataclass

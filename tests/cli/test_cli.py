@@ -327,8 +327,7 @@ def test_targets_and_models_are_listed(sast: Command) -> None:
     assert all(name in sast("targets").out for name in target_names())
     found = document(sast("models", "--json"))
     assert list(found) == model_names()
-    assert all(Path(path).is_file() for path in found.values())
-    assert all(name in sast("models").out for name in found)
+    assert all(Path(path).is_file() and name in sast("models").out for name, path in found.items())
 
 
 def test_an_error_with_json_is_json(sast: Command, here: Path) -> None:
