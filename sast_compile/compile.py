@@ -61,7 +61,7 @@ def compile_model(
     stop_after: str | None = None,
     feedback: int | None = None,
     event_rate: float | None = None,
-    rounding: Rounding = "membrane",
+    rounding: Rounding | None = None,
     calibrate: Calibrate = None,
 ) -> Compiled:
     """The model at ``model`` for the target of that name or path, at ``bits`` bits.
@@ -71,8 +71,10 @@ def compile_model(
     ``contract`` states the discretisation of a NIR graph that carries none; ``feedback`` makes the
     loops of a `.nir` look back so many steps; ``event_rate`` is the largest share of an input's
     elements that is active in one step, for which overflow is then excluded; ``stop_after`` names
-    the last pass to run. ``rounding`` and ``calibrate`` say how floats become integers:
-    `passes/lowered.py`, `calibration.py`. Raises CompileError, saying where, what, and the way out.
+    the last pass to run. ``rounding`` (`passes/lowered.py`) says how floats become integers: by
+    default as the network was trained, to the nearest behind a hardware stage, else by what v errs
+    at the threshold, on the events that ``calibrate`` names (`calibration.py`).
+    Raises CompileError, saying where, what, and the way out.
     """
     check_bits(bits)
     target_text = read_target_text(target)
@@ -81,6 +83,8 @@ def compile_model(
     encoding = source.contract.encoding
     if event_rate is not None and not 0 < event_rate <= 1:
         raise CompileError(f"an event rate of {event_rate} is no share", hint="above 0, up to 1")
+    if rounding is None:
+        rounding = "nearest" if source.as_chip and calibrate is None else "membrane"
     options = Options(bits, encoding.steps if encoding else None, event_rate, rounding)
     samples = calibration_samples(source, calibrate, rounding)
     calibrated = replace(options, calibration=_calibration(samples, chip, options))

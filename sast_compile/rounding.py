@@ -3,7 +3,8 @@
 The torch integer model takes its integers from the compiled program, so it alone would not see a
 lowering that permutes weights or drops an exponent. Here every integer, times its scale, must be
 its float: a weight one of the two integers beside it (or clipped at the grid's end), a bias within
-half a step, a reset amount too, a leak and a threshold within one register step.
+half a step, a reset amount too, a leak within one register step, and a threshold too, but for what
+the leak's rounding makes of v (`snap_decays`).
 """
 
 from __future__ import annotations
@@ -114,7 +115,8 @@ def _registers(
         step = unit * after.fire.unit
         wanted = factor * _values(before.fire.threshold, source) / step
         got = _values(after.fire.threshold, compiled)
-        yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0)
+        most = float((wanted * _loss(before.voltage, after.voltage, source, compiled)).max())
+        yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0 + most)
     yield from _leak(name, "leak", before.voltage, after.voltage, source, compiled)
     for was, now in zip(before.synapses or (FORGETS,), after.synapses, strict=False):
         yield from _leak(name, "current's leak", was, now, source, compiled)
@@ -124,6 +126,17 @@ def _registers(
     got = _values(after.voltage.bias, compiled)
     if wanted.any() or got.any():
         yield Rounded(name, "bias", n, 0, _farthest(wanted, got), 0.5)
+
+
+def _loss(was: State, now: State, source: Program, compiled: Program) -> Floats:
+    """By what share v settles lower or higher, the leak being another: a threshold may follow."""
+    before, after = was.decay, now.decay
+    if not isinstance(before, Factor) or not isinstance(after, MulShift):
+        return np.zeros(())
+    wanted = 1 - _values(before.alpha, source)
+    got = (_values(after.decay, compiled) + after.offset) / 2**after.bits
+    smaller = np.minimum(wanted, got)
+    return np.asarray(np.abs(wanted - got) / np.where(smaller > 0, smaller, np.inf))
 
 
 FORGETS = State(decay=Factor(alpha=0.0))  # the current of a neuron without a synaptic state

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sast_compile.calibration import TRAIN
 from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.cli.console import output, print_json, print_said, shown, table, working
 from sast_compile.cli.emission import emitter_of, write_all
@@ -15,6 +16,7 @@ from sast_compile.contract import Contract, named_contract
 from sast_compile.errors import CompileError
 from sast_compile.files import write_whole
 from sast_compile.ir.text import print_program
+from sast_compile.passes import Rounding
 from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
 from sast_compile.samples import samples_for
@@ -51,6 +53,22 @@ EventRate = Annotated[
         help="The largest share of inputs that fire in one step: excludes overflow for those only.",
     ),
 ]
+RoundingName = Annotated[
+    Rounding | None,
+    typer.Option(
+        "--rounding",
+        help="membrane: by what v errs at the threshold; nearest: each number by itself, as of a "
+        "network that was trained with a chip's own rounding.",
+    ),
+]
+CalibrateOwn = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Round on the train split of the data set the model names."),
+]
+CalibrateOn = Annotated[
+    str | None,
+    typer.Option("--calibrate-on", help="Round on events of your own: .npy, .npz or a recording."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -65,14 +83,20 @@ def compile_(
     dt: Dt = None,
     feedback: Feedback = None,
     event_rate: EventRate = None,
+    rounding: RoundingName = None,
+    calibrate: CalibrateOwn = False,
+    calibrate_on: CalibrateOn = None,
     emit: Emit = None,
     as_json: Json = False,
 ) -> None:
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
     stated = stated_contract(contract, dt)
     emitter = emitter_of(emit, out, stop_after)
+    events = _calibration(calibrate, calibrate_on)
     with working(f"compiling {shown(model)}"):
-        compiled = compile_model(model, target, bits, stated, stop_after, feedback, event_rate)
+        compiled = compile_model(
+            model, target, bits, stated, stop_after, feedback, event_rate, rounding, events
+        )
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
     if dump_ir is not None:
@@ -100,6 +124,13 @@ def stated_contract(name: str | None, dt: float | None) -> Contract | None:
             raise CompileError("--dt needs --contract")
         return None
     return named_contract(name, dt)
+
+
+def _calibration(own: bool, events: str | None) -> str | None:
+    """What `compile_model` is told of the two options."""
+    if own and events is not None:
+        raise CompileError("--calibrate and --calibrate-on name two sets of events", hint="one")
+    return TRAIN if own else events
 
 
 def _levels(compiled: Compiled) -> Levels | None:

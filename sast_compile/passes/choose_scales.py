@@ -111,6 +111,5 @@ def _best(errors: Floats, parts: int) -> npt.NDArray[np.int64]:
 def _picked(tried: list[Integers], choice: npt.NDArray[np.int64]) -> Integers:
     """Of every row the integers under its own scale."""
     if len(choice) != len(tried[0]):  # one scale for all
-        return tried[choice[0]]
-    picked: Integers = np.asarray(tried)[choice, np.arange(len(choice))]
-    return picked
+        return tried[int(choice[0])]
+    return np.stack([tried[int(k)][row] for row, k in enumerate(choice)])

@@ -10,6 +10,8 @@ says, and no simulation is needed to know it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sast_compile.ir.neuron import Factor, Param, State
@@ -30,14 +32,14 @@ def _alpha(state: State) -> Param:
     return state.decay.alpha if isinstance(state.decay, Factor) else 1.0
 
 
-def impulse_response(kept: list[float], steps: int | None) -> Floats:
+def impulse_response(kept: Sequence[float], steps: int | None) -> Floats:
     """h_0 .. h_(steps-1) of states in a row, each of which keeps so much of itself in a step."""
     start = np.zeros((1, steps or HORIZON, 1))
     start[0, 0] = 1
     return traces(start, kept)[0, :, 0]
 
 
-def traces(events: Array, kept: list[float]) -> Floats:
+def traces(events: Array, kept: Sequence[float]) -> Floats:
     """x of every element of ``events`` (samples, steps, ...): through one state after the other."""
     x = np.array(events, dtype=np.float64)
     for alpha in kept:
