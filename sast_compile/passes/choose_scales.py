@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from sast_compile.ir.types import Int
 from sast_compile.passes.feeders import Floats
-from sast_compile.passes.membrane_error import Objective
+from sast_compile.passes.membrane_error import Nearest, Objective
 
 Integers: TypeAlias = npt.NDArray[np.int32]
 RUNGS, PER_OCTAVE = 13, 4  # down to 1/8 of max-abs
@@ -90,13 +90,21 @@ def at_scale(blocks: Sequence[Block], element: Int, scale: float) -> Rounded:
     integers: list[Integers] = []
     errors: list[Floats] = []
     for block in blocks:
-        steps = block.rows / scale
-        rounded = block.objective.rounded(steps, element)
+        rounded, error = rounded_rows(block, element, scale)
         integers.append(rounded.astype(np.int32))
-        errors.append(block.objective.error(steps - rounded) * scale**2)
+        errors.append(error)
     alike = len({len(block.rows) for block in blocks}) == 1
     by_row = np.sum(errors, axis=0) if alike else np.array([sum(e.sum() for e in errors)])
     return Rounded(tuple(integers), np.full(len(by_row), scale), by_row)
+
+
+def rounded_rows(block: Block, element: Int, scale: float) -> tuple[Floats, Floats]:
+    """Integers for every row at one scale, and their errors: those of the nearest or less."""
+    steps, objective = block.rows / scale, block.objective
+    found, nearest = objective.rounded(steps, element), Nearest().rounded(steps, element)
+    errors, usual = objective.error(steps - found), objective.error(steps - nearest)
+    worse = usual < errors
+    return np.where(worse[:, None], nearest, found), np.minimum(errors, usual) * scale**2
 
 
 def _best(errors: Floats, parts: int) -> npt.NDArray[np.int64]:

@@ -57,6 +57,13 @@ class Independent:
     variance: float
     mean_square: float
 
+    @classmethod
+    def at_rate(cls, rate: float, response: Floats) -> Independent:
+        """Of inputs that fire with probability ``rate`` in a step, over a run of the response."""
+        variance = rate * (1 - rate) * np.cumsum(response**2).mean()
+        mean_square = rate**2 * (np.cumsum(response) ** 2).mean()
+        return cls(float(variance), float(mean_square))
+
     def rounded(self, rows: Floats, element: Int) -> Floats:
         integers = np.empty_like(rows)
         owed = np.zeros(len(rows))

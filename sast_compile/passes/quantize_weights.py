@@ -128,12 +128,10 @@ def _objectives(
     calibration = options.calibration
     narrow = all(drive.data[0].size <= MOST_INPUTS for drive in drives)
     if calibration is None or not narrow:
-        response = impulse_response(kept, options.steps)
-        variance = RATE * (1 - RATE) * float(np.cumsum(response**2).mean())
-        mean_square = RATE**2 * float((np.cumsum(response) ** 2).mean())
+        independent = Independent.at_rate(RATE, impulse_response(kept, options.steps))
         wide = "" if calibration is None else f" (more than {MOST_INPUTS} inputs)"
         basis = f"independent spikes, {RATE:g} a step{wide}"
-        return [Independent(variance, mean_square) for _ in drives], basis
+        return [independent for _ in drives], basis
     given = by_input(program, calibration.events)
     sent = {key: np.asarray(events) for key, events in given.items()}
     sent |= calibration.spikes(program)

@@ -114,7 +114,10 @@ def _compensated(
         consts[threshold.name] = Const(TensorType(neuron.shape, Float()), heights)
     worst = float(gains[np.abs(gains - 1).argmax()])
     note = Note(name, f"threshold divided by {worst:.6g}, the leak's gain", {"gain": worst})
-    return replace(snapped, fire=replace(fire, threshold=threshold)), [note]
+    reset = snapped.reset
+    if reset is not None and reset.amount == fire.threshold:  # what a spike takes is the threshold
+        reset = replace(reset, amount=threshold)
+    return replace(snapped, fire=replace(fire, threshold=threshold), reset=reset), [note]
 
 
 def gain(before: tuple[float, ...], after: tuple[float, ...], steps: int | None) -> float:
