@@ -99,12 +99,15 @@ def at_scale(blocks: Sequence[Block], element: Int, scale: float) -> Rounded:
 
 
 def rounded_rows(block: Block, element: Int, scale: float) -> tuple[Floats, Floats]:
-    """Integers for every row at one scale, and their errors: those of the nearest or less."""
+    """Integers for every row at one scale, and their errors: those of the nearest or less.
+
+    A row of equal weights stays one, of the nearest: it is a pool or a factor.
+    """
     steps, objective = block.rows / scale, block.objective
     found, nearest = objective.rounded(steps, element), Nearest().rounded(steps, element)
     errors, usual = objective.error(steps - found), objective.error(steps - nearest)
-    worse = usual < errors
-    return np.where(worse[:, None], nearest, found), np.minimum(errors, usual) * scale**2
+    kept = (usual < errors) | (steps.min(axis=1) == steps.max(axis=1))
+    return np.where(kept[:, None], nearest, found), np.where(kept, usual, errors) * scale**2
 
 
 def _best(errors: Floats, parts: int) -> npt.NDArray[np.int64]:

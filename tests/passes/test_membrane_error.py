@@ -127,4 +127,4 @@ def test_on_independent_spikes_more_of_them_stay(bits: int) -> None:
         np.mean([spikes_that_differ(rounding, bits, seed) for seed in range(8)])
         for rounding in ("membrane", "nearest")
     )
-    assert ours < 0.85 * usual
+    assert ours < 0.9 * usual
