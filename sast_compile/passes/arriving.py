@@ -87,7 +87,7 @@ def _seen(
     Of a convolution's outputs ``most`` are drawn.
     """
     if not isinstance(op, Conv2d):
-        return x.reshape(1, -1, weight[1])
+        return x.reshape(1, -1, x.shape[2])
     channels, *pixels = x.shape[2:]
     pictures = x.reshape(-1, channels, *(pixels if len(pixels) == 2 else (1, *pixels)))
     fields = np.moveaxis(receptive_fields(op, pictures, weight), 1, 0)

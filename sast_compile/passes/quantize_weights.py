@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sast_compile.errors import TargetLimit
 from sast_compile.ir.events import by_input
 from sast_compile.ir.neuron import Ref
-from sast_compile.ir.ops import Flatten, Projection
+from sast_compile.ir.ops import Conv2d, Dense, Flatten, Projection
 from sast_compile.ir.program import Node, Program
 from sast_compile.ir.types import Array, Const, Float, Int, TensorType, scale_column
 from sast_compile.passes.arriving import arriving, second_moments
-from sast_compile.passes.choose_scales import Block, Rounded, at_scale, chosen
+from sast_compile.passes.choose_scales import Block, Integers, Rounded, at_scale, chosen
 from sast_compile.passes.feeders import Floats, feeders, numbers_of
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.passes.membrane_error import Groups, Independent, Measured, Nearest, Objective
@@ -108,43 +108,73 @@ def _rounded(
     target: Target,
     options: Options,
 ) -> tuple[Rounded, str]:
-    """The integers, and in words under what they err least."""
-    rows = [drive.data.reshape(len(drive.data), -1) for drive in drives]
+    """The integers of every drive, and in words under what they err least."""
     if options.rounding == "nearest":
+        rows = [_rows(drive) for drive in drives]
         scale = best_scale(np.concatenate([r.ravel() for r in rows]), element)
-        blocks = [Block(r, Nearest()) for r in rows]
-        return at_scale(blocks, element, scale), ""
-    objectives, basis = _objectives(program, name, drives, options)
-    blocks = [Block(r, o) for r, o in zip(rows, objectives, strict=True)]
+        return at_scale([Block(r, Nearest()) for r in rows], element, scale), ""
+    together = _together(program, drives)
+    sent, basis = _sent(program, together, options)
+    blocks = [
+        Block(
+            np.concatenate([_rows(drive) for drive in some], axis=1),
+            _objective(program, name, some, sent, options.steps),
+        )
+        for some in together
+    ]
     parts = _parts(program, name, target)
-    return chosen(blocks, element, parts, _register(program, name, element, target)), basis
+    found = chosen(blocks, element, parts, _register(program, name, element, target))
+    return replace(found, integers=tuple(_apart(together, found.integers))), basis
 
 
-def _objectives(
-    program: Program, name: str, drives: list[_Drive], options: Options
-) -> tuple[list[Objective], str]:
-    """How v errs if the weights of each drive are rounded, and in words on which events."""
-    kept = leaks(program, program.neurons[name])
+def _rows(drive: _Drive) -> Floats:
+    return drive.data.reshape(len(drive.data), -1)
+
+
+def _together(program: Program, drives: list[_Drive]) -> list[list[_Drive]]:
+    """The drives whose rows are one: dense ones, all of whose inputs every neuron hears."""
+    dense = [isinstance(program.by_name[drive.feeder].op, Dense) for drive in drives]
+    return [drives] if all(dense) else [[drive] for drive in drives]
+
+
+def _apart(together: list[list[_Drive]], integers: tuple[Integers, ...]) -> Iterator[Integers]:
+    """The columns of joined rows, drive by drive."""
+    for some, joined in zip(together, integers, strict=True):
+        ends = np.cumsum([drive.data[0].size for drive in some])[:-1]
+        yield from np.split(joined, ends, axis=1)
+
+
+def _sent(
+    program: Program, together: list[list[_Drive]], options: Options
+) -> tuple[dict[str, Array], str]:
+    """The calibration events and spikes by name, none without them; and in words which they are."""
     calibration = options.calibration
-    narrow = all(drive.data[0].size <= MOST_INPUTS for drive in drives)
-    if calibration is None or not narrow:
-        independent = Independent.at_rate(RATE, impulse_response(kept, options.steps))
-        wide = "" if calibration is None else f" (more than {MOST_INPUTS} inputs)"
-        basis = f"independent spikes, {RATE:g} a step{wide}"
-        return [independent for _ in drives], basis
+    widest = max(sum(drive.data[0].size for drive in some) for some in together)
+    if calibration is None or widest > MOST_INPUTS:
+        wide = "" if calibration is None else f": more than {MOST_INPUTS} inputs"
+        return {}, f"independent spikes, {RATE:g} a step{wide}"
     given = by_input(program, calibration.events)
-    sent = {key: np.asarray(events) for key, events in given.items()}
-    sent |= calibration.spikes(program)
-    return [_measured(program, drive, sent, kept) for drive in drives], calibration.origin
+    events = {key: np.asarray(data) for key, data in given.items()}
+    return {**events, **calibration.spikes(program)}, calibration.origin
 
 
-def _measured(
-    program: Program, drive: _Drive, sent: Mapping[str, Array], kept: list[float]
+def _objective(
+    program: Program,
+    name: str,
+    drives: list[_Drive],
+    sent: Mapping[str, Array],
+    steps: int | None,
 ) -> Objective:
-    op = program.by_name[drive.feeder].op
+    """How v errs if the joined rows of ``drives`` are rounded."""
+    kept = leaks(program, program.neurons[name])
+    if not sent:
+        return Independent.at_rate(RATE, impulse_response(kept, steps))
+    seen = [arriving(program, drive.feeder, sent) for drive in drives]
+    op = program.by_name[drives[0].feeder].op
     assert isinstance(op, Projection)
-    events = arriving(program, drive.feeder, sent)
-    moments = [Measured(m) for m in second_moments(op, drive.data.shape, events, kept)]
+    events = seen[0] if isinstance(op, Conv2d) else np.concatenate(seen, axis=2)
+    shape = drives[0].data.shape
+    moments = [Measured(m) for m in second_moments(op, shape, events, kept)]
     return moments[0] if len(moments) == 1 else Groups(tuple(moments))
 
 
@@ -152,9 +182,7 @@ def _parts(program: Program, name: str, target: Target) -> int:
     """How many scales the rows of ``name``'s weights may have."""
     neuron = program.neurons[name]
     apart = any(isinstance(node.op, Flatten) for node in _between(program, name))
-    if (
-        neuron.fire is None or apart
-    ):  # v itself is read; a tensor of several scales is not flattened
+    if neuron.fire is None or apart:  # v is read out; what is flattened has one scale
         return 1
     if target.neurons.scope == "neuron":
         return neuron.shape[0]
