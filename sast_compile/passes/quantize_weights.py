@@ -31,6 +31,7 @@ from sast_compile.target import Grid, Target
 RATE = (
     0.1  # of independent spikes, where no events are given: what rounds well hardly depends on it
 )
+CLIPS = 2  # bits of a grid on which weights are clipped rather than rounded: -2..1
 MOST_INPUTS = 4096  # of a second moment that is measured
 
 
@@ -114,11 +115,11 @@ def _rounded(
         scale = best_scale(np.concatenate([r.ravel() for r in rows]), element)
         return at_scale([Block(r, Nearest()) for r in rows], element, scale), ""
     together = _together(program, drives)
-    sent, basis = _sent(program, together, options)
+    sent, basis = _sent(program, together, element, options)
     blocks = [
         Block(
             np.concatenate([_rows(drive) for drive in some], axis=1),
-            _objective(program, name, some, sent, options.steps),
+            _objective(program, name, some, sent, element, options.steps),
         )
         for some in together
     ]
@@ -145,13 +146,15 @@ def _apart(together: list[list[_Drive]], integers: tuple[Integers, ...]) -> Iter
 
 
 def _sent(
-    program: Program, together: list[list[_Drive]], options: Options
+    program: Program, together: list[list[_Drive]], element: Int, options: Options
 ) -> tuple[dict[str, Array], str]:
-    """The calibration events and spikes by name, none without them; and in words which they are."""
+    """The calibration events and spikes by name, if any; and in words what is assumed."""
     calibration = options.calibration
     widest = max(sum(drive.data[0].size for drive in some) for some in together)
     if calibration is None or widest > MOST_INPUTS:
         wide = "" if calibration is None else f": more than {MOST_INPUTS} inputs"
+        if element.bits <= CLIPS:
+            return {}, f"each weight by itself{wide}"
         return {}, f"independent spikes, {RATE:g} a step{wide}"
     given = by_input(program, calibration.events)
     events = {key: np.asarray(data) for key, data in given.items()}
@@ -163,10 +166,17 @@ def _objective(
     name: str,
     drives: list[_Drive],
     sent: Mapping[str, Array],
+    element: Int,
     steps: int | None,
 ) -> Objective:
-    """How v errs if the joined rows of ``drives`` are rounded."""
+    """How v errs if the joined rows of ``drives`` are rounded.
+
+    Where weights are clipped, inputs that fire at one rate are no model to make it good by: those
+    with large weights fire less. Without events each is then rounded by itself.
+    """
     kept = leaks(program, program.neurons[name])
+    if not sent and element.bits <= CLIPS:
+        return Nearest()
     if not sent:
         return Independent.at_rate(RATE, impulse_response(kept, steps))
     seen = [arriving(program, drive.feeder, sent) for drive in drives]
@@ -236,7 +246,9 @@ def _notes(
         numbers, fidelity = _fidelity(program.consts[key].data, const)
         numbers |= {"scales": len(scales)} if many else {"scale": float(scales[0])}
         text = f"{const.type.element}, {shown or f'scale {scales[0]:.6g}'}, {fidelity}"
-        if "sqnr_db" in numbers and fire is not None and basis:
+        if "sqnr_db" in numbers and basis.startswith("each"):
+            text += f" ({basis})"
+        elif "sqnr_db" in numbers and fire is not None and basis:
             height = float(np.abs(numbers_of(program, fire.threshold)).mean())
             numbers["membrane_error"] = off / height
             text += f"; v errs by {off / height:.2%} of the threshold ({basis})"

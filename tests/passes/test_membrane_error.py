@@ -121,7 +121,7 @@ def spikes_that_differ(rounding: Any, bits: int, seed: int) -> float:
     return float((floats != integers).mean())
 
 
-@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("bits", [8, 4, 3])
 def test_on_independent_spikes_more_of_them_stay(bits: int) -> None:
     ours, usual = (
         np.mean([spikes_that_differ(rounding, bits, seed) for seed in range(8)])
