@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.neuron import Factor, State
+from sast_compile.ir.neuron import Factor, Ref, State
 from sast_compile.ir.program import check
-from sast_compile.passes.snap_decays import exact_register, factor_of, register_for
-from sast_compile.target import DecayRegister
+from sast_compile.passes.snap_decays import exact_register, factor_of, gain, register_for
+from sast_compile.target import DecayRegister, load_target
 
 V = LOIHI2.neurons.voltage.decay
 assert LOIHI2.neurons.synapse is not None
@@ -104,3 +104,40 @@ def test_a_factor_between_two_registers_is_refused_by_name_and_number(decay: Dec
     )
     with pytest.raises(TargetLimit, match=message):
         exact_register(0.8999, decay, "lif1")
+
+
+# ---- what another leak makes of v, the threshold makes good
+
+
+def test_the_gain_is_the_least_squares_one() -> None:
+    wanted, got = 0.9 ** np.arange(7), 0.88 ** np.arange(7)
+    found = gain((0.9,), (0.88,), 20)  # 0.9 forgets half in 6.6 steps
+    tried = np.linspace(0.9, 1.2, 3001)
+    errors = ((wanted[:, None] - tried * got[:, None]) ** 2).sum(axis=0)
+    assert found == pytest.approx(tried[errors.argmin()], abs=1e-4)
+    assert gain((0.5, 0.9), (0.5, 0.9), 20) == 1
+    assert 1 < gain((0.5, 0.9), (0.5, 0.88), 20) < 1.06
+
+
+def test_a_threshold_follows_its_leak_and_what_a_spike_takes_too() -> None:
+    layer = FloatLayer(np.eye(2), 0.9, 1.3, reset="subtract", when="after_decay")
+    paper = load_target("paper-sim")
+    snapped = lowered(float_chain(layer), ["snap_decays"], target=paper, steps=20).program
+    fire, reset = snapped.neurons["lif1"].fire, snapped.neurons["lif1"].reset
+    assert fire is not None
+    assert reset is not None
+    assert fire.threshold == pytest.approx(1.3 / gain((0.9,), (230 / 256,), 20))
+    assert reset.amount == fire.threshold
+    nearest = lowered(float_chain(layer), ["snap_decays"], target=paper, rounding="nearest").program
+    assert nearest.neurons["lif1"].fire == float_chain(layer).neurons["lif1"].fire
+
+
+def test_neurons_of_several_leaks_have_several_thresholds() -> None:
+    layer = FloatLayer(np.eye(3), np.array([0.9, 0.8, 1.0]))
+    snapped = lowered(float_chain(layer), ["snap_decays"], target=load_target("paper-sim")).program
+    fire = snapped.neurons["lif1"].fire
+    assert fire is not None
+    assert isinstance(fire.threshold, Ref)
+    heights = snapped.consts[fire.threshold.name].data
+    assert heights[2] == 1
+    assert heights[0] == pytest.approx(1 / gain((0.9,), (230 / 256,), None))
