@@ -8,7 +8,6 @@ least error on spikes that come at random,
     min over gain   sum_k (h_k - gain h'_k)^2,      gain = sum h h' / sum h' h',
 
 over the steps in which v forgets half: where it passes the threshold, it was driven there lately.
-(Over a whole sample it makes good too much; measured in docs/quantization.md.)
 """
 
 from __future__ import annotations
