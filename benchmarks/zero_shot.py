@@ -127,7 +127,7 @@ def integers(network: Network, real: Split, recorded: Dataset) -> float:
     """The accuracy of the compiled network; CompileError where the target refuses it."""
     contract = network.contract(recorded.dt, recorded.encoding)
     floats = to_program(to_nir(network, contract), contract, "zero_shot")
-    options = Options(BITS, real.events.shape[1])
+    options = Options(BITS, real.events.shape[1], rounding="nearest")
     program = lower(floats, load_target(TARGET), options)[-1].program
     return totals(program, samples_of(program, real.events, "recorded", real.labels)).accuracy
 

@@ -22,7 +22,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -46,6 +46,14 @@ INTEGERS = ".net"  # the suffix of sources that have no float model
 AGAIN = "compile the model again, or copy the file again"
 
 
+class CalibratedOn(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The events on which weights were rounded: in words, how many samples, and their hash."""
+
+    data: str
+    samples: int
+    sha256: str
+
+
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where a compiled network comes from; nothing in it depends on when or by whom."""
 
@@ -56,6 +64,10 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     versions: dict[str, str]
     # what was proven, was proven for inputs no more active than this; unset: for any input
     event_rate: float | msgspec.UnsetType = msgspec.UNSET
+    rounding: Literal["membrane", "nearest"] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # unset where the source held integers
+    calibration: CalibratedOn | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,24 +6,27 @@ Read `lower` first: every pass of the target's list in order, the program checke
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 from msgspec import UNSET
+from msgspec.structs import replace as with_fields
 
 from sast_compile.artifact import Artifact, Golden, Provenance
 from sast_compile.backends import reference
+from sast_compile.calibration import Calibrate, calibrated_on, calibration_samples
 from sast_compile.catalog import DEFAULT_TARGET, suggestion
 from sast_compile.contract import Contract
 from sast_compile.errors import CompileError
+from sast_compile.execute import execute
 from sast_compile.frontend.source import Source, read_source
 from sast_compile.ir.ops import Projection, lookup
 from sast_compile.ir.program import Program, check
-from sast_compile.ir.types import Int
+from sast_compile.ir.types import Array, Int
 from sast_compile.levels import hard_spikes
-from sast_compile.passes import PASSES, Note, Options
-from sast_compile.samples import samples_for
+from sast_compile.passes import PASSES, Calibration, Note, Options, Rounding
+from sast_compile.samples import Samples, samples_for
 from sast_compile.target import Target, parse_target, read_target_text
 from sast_compile.version import __version__
 
@@ -58,6 +61,8 @@ def compile_model(
     stop_after: str | None = None,
     feedback: int | None = None,
     event_rate: float | None = None,
+    rounding: Rounding | None = None,
+    calibrate: Calibrate = None,
 ) -> Compiled:
     """The model at ``model`` for the target of that name or path, at ``bits`` bits.
 
@@ -66,7 +71,10 @@ def compile_model(
     ``contract`` states the discretisation of a NIR graph that carries none; ``feedback`` makes the
     loops of a `.nir` look back so many steps; ``event_rate`` is the largest share of an input's
     elements that is active in one step, for which overflow is then excluded; ``stop_after`` names
-    the last pass to run. Raises CompileError, saying where, what, and the way out.
+    the last pass to run. ``rounding`` (`passes/lowered.py`) says how floats become integers: by
+    default as the network was trained, to the nearest behind a hardware stage, else by what v errs
+    at the threshold, on the events that ``calibrate`` names (`calibration.py`).
+    Raises CompileError, saying where, what, and the way out.
     """
     check_bits(bits)
     target_text = read_target_text(target)
@@ -75,8 +83,12 @@ def compile_model(
     encoding = source.contract.encoding
     if event_rate is not None and not 0 < event_rate <= 1:
         raise CompileError(f"an event rate of {event_rate} is no share", hint="above 0, up to 1")
-    options = Options(bits, encoding.steps if encoding else None, event_rate)
-    steps = lower(source.program, chip, options, stop_after)
+    if rounding is None:
+        rounding = "nearest" if source.as_chip and calibrate is None else "membrane"
+    options = Options(bits, encoding.steps if encoding else None, event_rate, rounding)
+    samples = calibration_samples(source, calibrate, rounding)
+    calibrated = replace(options, calibration=_calibration(samples, chip, options))
+    steps = lower(source.program, chip, calibrated, stop_after)
     if stop_after is not None and stop_after != chip.passes[-1]:
         return Compiled(source, chip, steps, None)
     program = _integer(steps[-1].program, chip)
@@ -86,6 +98,8 @@ def compile_model(
         bits=bits if source.has_floats else _widest(program),
         data=source.dataset,
         event_rate=UNSET if event_rate is None else event_rate,
+        rounding=rounding if source.has_floats else UNSET,
+        calibration=UNSET if samples is None else calibrated_on(samples),
         versions={"sast-compile": __version__, **{n: version(n) for n in ("numpy", "nir")}},
     )
     artifact = Artifact(program, target_text, source.contract, provenance, _golden(source, program))
@@ -111,6 +125,19 @@ def lower(
         if name == stop_after:
             break
     return tuple(steps)
+
+
+def _calibration(samples: Samples | None, target: Target, options: Options) -> Calibration | None:
+    """``samples`` with the rest of the way to integers, for the layers behind to see."""
+    if samples is None:
+        return None
+    rest = target.passes[target.passes.index("quantize_weights") :]
+
+    def spikes(program: Program) -> dict[str, Array]:
+        whole = lower(program, with_fields(target, passes=rest), options)[-1].program
+        return {name: layer.spikes for name, layer in execute(whole, samples.events).layers.items()}
+
+    return Calibration(samples.events, samples.origin, spikes)
 
 
 def _widest(program: Program) -> int:

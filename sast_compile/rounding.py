@@ -2,8 +2,9 @@
 
 The torch integer model takes its integers from the compiled program, so it alone would not see a
 lowering that permutes weights or drops an exponent. Here every integer, times its scale, must be
-its float: a weight within half a step of the grid (or clipped at the grid's end), a bias within
-half a step, a reset amount too, a leak and a threshold within one register step.
+its float: a weight one of the two integers beside it (or clipped at the grid's end), a bias within
+half a step, a reset amount too, a leak within one register step, and a threshold too, but for what
+the leak's rounding makes of v (`snap_decays`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from sast_compile.ir.neuron import Factor, MulShift, Param, Ref, State
 from sast_compile.ir.ops import Neuron, Projection
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import Const, Float, Int
+from sast_compile.ir.types import Const, Float, Int, TensorType, scale_column
 from sast_compile.passes.feeders import by_row, feeders
 from sast_compile.passes.fold_scales import gain_of
 from sast_compile.passes.share_thresholds import common_threshold
@@ -53,35 +54,46 @@ def rounded(source: Program, compiled: Program) -> list[Rounded]:
         after = compiled.neurons.get(name)
         if after is None or after.shape != before.shape or not before.is_float or after.is_float:
             continue
-        found += _weights(source, compiled, name, before, after)
+        found += _weights(source, compiled, name, before)
         found += _registers(source, compiled, name, before, after)
     return found
 
 
-def _folded(source: Program, before: Neuron, after: Neuron) -> Floats:
+def _folded(source: Program, compiled: Program, name: str) -> Floats:
     """What v is multiplied with, by neuron, so that thresholds are one (`share_thresholds`)."""
-    if before.fire is None or after.fire is None or isinstance(after.fire.threshold, Ref):
+    before, after = source.neurons[name], compiled.neurons[name]
+    if before.fire is None or after.fire is None:
         return np.ones(())
     threshold = _values(before.fire.threshold, source)
-    return common_threshold(threshold) / threshold if threshold.shape else np.ones(())
+    if not threshold.shape:
+        return np.ones(())
+    height = _values(after.fire.threshold, compiled) * after.fire.unit * _unit(compiled, name)
+    common = common_threshold(threshold)
+    own = np.abs(np.log(height / threshold)).sum() <= np.abs(np.log(height / common)).sum()
+    return np.ones(()) if own else np.asarray(common / threshold)
 
 
-def _weights(
-    source: Program, compiled: Program, name: str, before: Neuron, after: Neuron
-) -> Iterator[Rounded]:
-    factor = gain_of(source, before) * _folded(source, before, after)
+def _unit(compiled: Program, name: str) -> Floats:
+    """What a step of v is worth, shaped to broadcast against the population."""
+    after = compiled.neurons[name]
+    scale = after.voltage_scale(*(compiled.types[e.node] for e in compiled.by_name[name].inputs))
+    return np.asarray(scale_column(TensorType(after.shape, Float(), scale)))
+
+
+def _weights(source: Program, compiled: Program, name: str, before: Neuron) -> Iterator[Rounded]:
+    factor = gain_of(source, before) * _folded(source, compiled, name)
     for feeder in feeders(source, name):
         wanted, got = _weight(source, feeder), _weight(compiled, feeder)
         if wanted is None or got is None or wanted.type.shape != got.type.shape:
             continue
-        element, scale = got.type.element, got.type.scale
-        if isinstance(element, Float) or isinstance(scale, tuple):
+        element = got.type.element
+        if isinstance(element, Float):
             continue
-        floats = wanted.data * by_row(source, feeder, factor, "factor") / scale
+        floats = wanted.data * by_row(source, feeder, factor, "factor") / scale_column(got.type)
         clipped = _clipped(floats, got.data, element)
         distance = np.where(clipped, 0, np.abs(floats - got.data))
         yield Rounded(
-            feeder, "weight", got.data.size, int(clipped.sum()), float(distance.max()), 0.5
+            feeder, "weight", got.data.size, int(clipped.sum()), float(distance.max()), 1.0
         )
 
 
@@ -96,17 +108,15 @@ def _clipped(
 def _registers(
     source: Program, compiled: Program, name: str, before: Neuron, after: Neuron
 ) -> Iterator[Rounded]:
-    drives = [compiled.types[e.node] for e in compiled.by_name[name].inputs]
-    unit = after.voltage_scale(*drives)
-    if isinstance(unit, tuple):
-        return
+    unit = _unit(compiled, name)
     n = int(np.prod(before.shape))
-    factor = _folded(source, before, after)
+    factor = _folded(source, compiled, name)
     if before.fire is not None and after.fire is not None:
         step = unit * after.fire.unit
         wanted = factor * _values(before.fire.threshold, source) / step
         got = _values(after.fire.threshold, compiled)
-        yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0)
+        most = float((wanted * _loss(before.voltage, after.voltage, source, compiled)).max())
+        yield Rounded(name, "threshold", got.size, 0, _farthest(wanted, got), 1.0 + most)
     yield from _leak(name, "leak", before.voltage, after.voltage, source, compiled)
     for was, now in zip(before.synapses or (FORGETS,), after.synapses, strict=False):
         yield from _leak(name, "current's leak", was, now, source, compiled)
@@ -116,6 +126,17 @@ def _registers(
     got = _values(after.voltage.bias, compiled)
     if wanted.any() or got.any():
         yield Rounded(name, "bias", n, 0, _farthest(wanted, got), 0.5)
+
+
+def _loss(was: State, now: State, source: Program, compiled: Program) -> Floats:
+    """By what share v settles lower or higher, the leak being another: a threshold may follow."""
+    before, after = was.decay, now.decay
+    if not isinstance(before, Factor) or not isinstance(after, MulShift):
+        return np.zeros(())
+    wanted = 1 - _values(before.alpha, source)
+    got = (_values(after.decay, compiled) + after.offset) / 2**after.bits
+    smaller = np.minimum(wanted, got)
+    return np.asarray(np.abs(wanted - got) / np.where(smaller > 0, smaller, np.inf))
 
 
 FORGETS = State(decay=Factor(alpha=0.0))  # the current of a neuron without a synaptic state
@@ -132,7 +153,12 @@ def _leak(
 
 
 def _reset(
-    name: str, before: Neuron, after: Neuron, unit: Floats, source: Program, compiled: Program
+    name: str,
+    before: Neuron,
+    after: Neuron,
+    unit: Floats,
+    source: Program,
+    compiled: Program,
 ) -> Iterator[Rounded]:
     """What a spike subtracts; where it was subtracted behind the decay, what is left of it."""
     was, now = before.reset, after.reset

@@ -118,13 +118,18 @@ class Neurons(Table, frozen=True, kw_only=True):
 
 
 class Threshold(Table, frozen=True, kw_only=True):
-    """A spike when v passes ``register x unit``."""
+    """A spike when v passes ``register x unit``.
+
+    ``parts``: where a population shares its threshold, into how many it may be split, each with a
+    threshold of its own, so that the rows of its weights may have as many scales.
+    """
 
     low: Count
     high: Count
     unit: Positive
     compare: Compare
     spikes_per_step: Positive
+    parts: Positive = 1
     source: str
 
 

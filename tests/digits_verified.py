@@ -27,7 +27,7 @@ SAMPLES = 12
 
 @cache
 def digits() -> Artifact:
-    artifact = compile_model(str(MODEL), "loihi2", 8).artifact
+    artifact = compile_model(str(MODEL), "loihi2", 8, rounding="nearest").artifact
     assert artifact is not None
     return artifact
 
@@ -50,7 +50,7 @@ def biased_net() -> Compiled:
     ]
     x = events((16, STEPS, 2, 3, 2), 0.4)
     given = source(with_thresholds(layers, x, [0.5, 0.5, 0.5], least=0.3), (2, 3, 2))
-    return Compiled(given, compiled(given), x)
+    return Compiled(given, compiled(given, rounding="nearest"), x)
 
 
 NETS: dict[str, Callable[[], Compiled]] = {"digits": digits_net, "biased": biased_net}

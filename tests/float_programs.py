@@ -14,7 +14,7 @@ from sast_compile.ir.neuron import Factor, Fire, Param, Ref, Reset, State
 from sast_compile.ir.ops import Dense, Input, Neuron
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Const, Float, TensorType
-from sast_compile.passes import PASSES, Lowered, Options
+from sast_compile.passes import PASSES, Lowered, Options, Rounding
 from sast_compile.target import Target, load_target
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -87,11 +87,12 @@ def lowered(
     bits: int = 8,
     steps: int | None = None,
     target: Target = LOIHI2,
+    rounding: Rounding = "membrane",
 ) -> Lowered:
     """The program after ``passes``, legal after each, with the notes of the last one."""
     result = Lowered(program)
     for name in passes:
-        result = PASSES[name](result.program, target, Options(bits, steps))
+        result = PASSES[name](result.program, target, Options(bits, steps, rounding=rounding))
         check(result.program)
     return result
 

@@ -22,7 +22,7 @@ from sast_compile.frontend.torch_to_nir import to_nir
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Int
 from sast_compile.nn import Network, build
-from sast_compile.passes import Options
+from sast_compile.passes import Options, Rounding
 
 STEPS = 12
 
@@ -70,10 +70,10 @@ def without_module(given: Source, graph: nir.NIRGraph | None = None) -> Source:
     return Source("net.nir", "", graph or given.graph, given.contract, given.program, None, None)
 
 
-def compiled(given: Source, bits: int = 8) -> Program:
+def compiled(given: Source, bits: int = 8, rounding: Rounding = "membrane") -> Program:
     """The program for loihi2."""
     steps = given.contract.encoding.steps if given.contract.encoding else None
-    return lower(given.program, LOIHI2, Options(bits, steps))[-1].program
+    return lower(given.program, LOIHI2, Options(bits, steps, rounding=rounding))[-1].program
 
 
 # ---- random nets in which every layer fires

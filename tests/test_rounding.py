@@ -48,7 +48,7 @@ def test_every_integer_is_its_float(bits: int) -> None:
         )
     ]
     assert all(r.faithful for r in found)
-    assert sum(r.values for r in found) == 200 * 128 + 128 * 10 + 6
+    assert sum(r.values for r in found) == 200 * 128 + 128 * 10 + 128 + 10 + 4
 
 
 def with_weight(program: Program, data: np.ndarray) -> Program:
@@ -62,9 +62,9 @@ def permuted(program: Program) -> Program:
     return with_weight(program, weight.reshape(-1, 2, 100).transpose(0, 2, 1).reshape(-1, 200))
 
 
-def one_step_off(program: Program) -> Program:
+def two_steps_off(program: Program) -> Program:
     weight = program.consts["fc1.weight"].data.copy()
-    weight[3, 7] += 1 if weight[3, 7] < 100 else -1
+    weight[3, 7] += 2 if weight[3, 7] < 100 else -2
     return with_weight(program, weight)
 
 
@@ -75,10 +75,8 @@ def dropped_exponent(program: Program) -> Program:
 
 
 def swapped_thresholds(program: Program) -> Program:
-    first, second = program.neurons["lif1"], program.neurons["lif2"]
-    return program.with_ops(
-        {"lif1": with_fields(first, fire=second.fire), "lif2": with_fields(second, fire=first.fire)}
-    )
+    threshold = program.consts["lif1.threshold"]
+    return program.with_ops({}, {"lif1.threshold": Const(threshold.type, threshold.data[::-1])})
 
 
 def other_leak(program: Program) -> Program:
@@ -92,7 +90,7 @@ def other_leak(program: Program) -> Program:
     ("wrong", "register"),
     [
         (permuted, ("fc1", "weight")),
-        (one_step_off, ("fc1", "weight")),
+        (two_steps_off, ("fc1", "weight")),
         (dropped_exponent, ("lif2", "threshold")),
         (swapped_thresholds, ("lif1", "threshold")),
         (other_leak, ("lif2", "leak")),

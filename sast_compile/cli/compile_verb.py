@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sast_compile.calibration import TRAIN
 from sast_compile.catalog import DEFAULT_TARGET
 from sast_compile.cli.console import output, print_json, print_said, shown, table, working
 from sast_compile.cli.emission import emitter_of, write_all
@@ -16,6 +17,7 @@ from sast_compile.contract_text import changed
 from sast_compile.errors import CompileError
 from sast_compile.files import write_whole
 from sast_compile.ir.text import print_program
+from sast_compile.passes import Rounding
 from sast_compile.presets import named_contract
 from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
@@ -68,6 +70,22 @@ EventRate = Annotated[
         help="The largest share of inputs that fire in one step: excludes overflow for those only.",
     ),
 ]
+RoundingName = Annotated[
+    Rounding | None,
+    typer.Option(
+        "--rounding",
+        help="membrane: by what v errs at the threshold; nearest: each number by itself, as of a "
+        "network that was trained with a chip's own rounding.",
+    ),
+]
+CalibrateOwn = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Round on the train split of the data set the model names."),
+]
+CalibrateOn = Annotated[
+    str | None,
+    typer.Option("--calibrate-on", help="Round on events of your own: .npy, .npz or a recording."),
+]
 MaxDrop = Annotated[
     float | None,
     typer.Option(
@@ -92,6 +110,9 @@ def compile_(
     contract_set: ContractSet = None,
     feedback: Feedback = None,
     event_rate: EventRate = None,
+    rounding: RoundingName = None,
+    calibrate: CalibrateOwn = False,
+    calibrate_on: CalibrateOn = None,
     emit: Emit = None,
     max_drop: MaxDrop = None,
     as_json: Json = False,
@@ -99,8 +120,11 @@ def compile_(
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
     stated = stated_contract(contract, dt, contract_set)
     emitter = emitter_of(emit, out, stop_after)
+    events = _calibration(calibrate, calibrate_on)
     with working(f"compiling {shown(model)}"):
-        compiled = compile_model(model, target, bits, stated, stop_after, feedback, event_rate)
+        compiled = compile_model(
+            model, target, bits, stated, stop_after, feedback, event_rate, rounding, events
+        )
         drop = None if max_drop is None else held_drop(compiled, max_drop)
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
@@ -135,6 +159,13 @@ def stated_contract(
                 raise CompileError(f"{option} needs --contract")
         return None
     return changed(named_contract(name, dt), settings or ())
+
+
+def _calibration(own: bool, events: str | None) -> str | None:
+    """What `compile_model` is told of the two options."""
+    if own and events is not None:
+        raise CompileError("--calibrate and --calibrate-on name two sets of events", hint="one")
+    return TRAIN if own else events
 
 
 def _levels(compiled: Compiled) -> Levels | None:

@@ -45,6 +45,7 @@ class Source:
     network: Network | None
     left_out: tuple[str, ...] = ()  # what the file says that the program does not hold
     repairs: tuple[str, ...] = ()  # what the file does not say, but can only mean: node: what
+    as_chip: bool = False  # trained with a chip's own rounding in the forward pass
 
     @property
     def has_floats(self) -> bool:
@@ -112,6 +113,7 @@ def _from_checkpoint(path: str, contract: Contract | None) -> Source:
         program,
         dataset if isinstance(dataset, str) else None,
         checkpoint.network,
+        as_chip="hardware" in checkpoint.provenance,
     )
 
 

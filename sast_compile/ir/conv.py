@@ -125,15 +125,25 @@ def convolve(
     """The convolution of ``x`` (samples, C[, Y], X); ``product(a, w)`` is ``a @ w.T``."""
     if x.ndim == 3:
         return convolve(op, x[:, :, None], weight, product)[:, :, 0]
-    padded = np.pad(x, ((0, 0), (0, 0), *op.padding))
-    spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight.shape[2:], strict=True)]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
-    windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
-    samples, channels, rows, columns, *kernel = windows.shape
-    grouped = windows.reshape(samples, op.groups, channels // op.groups, rows, columns, *kernel)
-    fields = np.moveaxis(grouped, 2, 4)  # what one output sees, last
+    fields = receptive_fields(op, x, weight.shape)
+    samples, _, rows, columns = fields.shape[:4]
     filters = weight.reshape(op.groups, weight.shape[0] // op.groups, -1)
     seen = (fields[:, g].reshape(-1, filters.shape[2]) for g in range(op.groups))
     maps = [product(field, f) for field, f in zip(seen, filters, strict=True)]
     stacked = np.stack([m.reshape(samples, rows, columns, -1) for m in maps], axis=1)
     return np.moveaxis(stacked, -1, 2).reshape(samples, -1, rows, columns)
+
+
+def receptive_fields(op: Conv2d, x: npt.NDArray[Any], weight: tuple[int, ...]) -> npt.NDArray[Any]:
+    """What one output of each group sees, in the order of its weights, of ``x`` (samples, C, Y, X).
+
+    (samples, groups, rows, columns, C / groups, kernel rows, kernel columns)
+    """
+    padded = np.pad(x, ((0, 0), (0, 0), *op.padding))
+    spans = [d * (k - 1) + 1 for d, k in zip(op.dilation, weight[2:], strict=True)]
+    windows = np.lib.stride_tricks.sliding_window_view(padded, spans, axis=(2, 3))
+    windows = windows[:, :, :: op.stride[0], :: op.stride[1], :: op.dilation[0], :: op.dilation[1]]
+    samples, channels, rows, columns, *kernel = windows.shape
+    grouped = windows.reshape(samples, op.groups, channels // op.groups, rows, columns, *kernel)
+    fields: npt.NDArray[Any] = np.moveaxis(grouped, 2, 4)
+    return fields

@@ -30,8 +30,10 @@ class Composed:
     exact: bool
 
 
-def composed(program: Program, name: str, unit_of_a: float, target: Target) -> Composed:
+def composed(program: Program, name: str, unit_of_a: Floats, target: Target) -> Composed:
     """The float population ``name`` as the target's; a step of its current is worth ``unit_of_a``.
+
+    That is one number for the population, or one for each row of its weights.
 
     Raises TargetLimit naming the register whose range does not hold what is wanted.
     """
@@ -48,7 +50,7 @@ def _gain(target: Target) -> int:
 class _Composer:
     program: Program
     name: str
-    unit_of_v: float
+    unit_of_v: Floats
     target: Target
     consts: dict[str, Const] = field(default_factory=dict)
 
@@ -119,13 +121,17 @@ class _Composer:
                 where=self.name,
                 hint="a smaller bias, or larger weights: they are worth more per step of v",
             )
-        if not isinstance(bias, Ref):
+        if not isinstance(bias, Ref) and not mantissa.any():
+            return 0, exponent
+        if not mantissa.shape:
             return int(mantissa), exponent
-        type_ = TensorType(
-            mantissa.shape, Int(limits.mantissa_bits), self.unit_of_v * 2.0**exponent
-        )
-        self.consts[bias.name] = Const(type_, mantissa)
-        return bias, exponent
+        key = bias.name if isinstance(bias, Ref) else f"{self.name}.bias"
+        mantissa = np.broadcast_to(mantissa, self._shape)
+        scale = self.unit_of_v.ravel() * 2.0**exponent
+        worth = float(scale[0]) if scale.size == 1 else tuple(scale.tolist())
+        type_ = TensorType(mantissa.shape, Int(limits.mantissa_bits), worth)
+        self.consts[key] = Const(type_, mantissa)
+        return Ref(key), exponent
 
     def _adds_multiples(self, bias: Param, exponent: int) -> bool:
         """Whether every step adds a multiple of the threshold's unit to v."""
@@ -195,6 +201,10 @@ class _Composer:
 
     # ---- numbers
 
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return self.program.neurons[self.name].shape
+
     def _values(self, param: Param) -> Floats:
         data = self.program.consts[param.name].data if isinstance(param, Ref) else param
         return np.asarray(data, dtype=np.float64)
@@ -203,6 +213,7 @@ class _Composer:
         """One register for all neurons where they agree, else the constant ``name.what``."""
         if (registers == registers.flat[0]).all():
             return int(registers.flat[0])
+        registers = np.broadcast_to(registers, self._shape)
         element = int_holding(int(registers.min()), int(registers.max()))
         key = f"{self.name}.{what}"
         self.consts[key] = Const(TensorType(registers.shape, element), registers)

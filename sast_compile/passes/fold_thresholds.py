@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from msgspec.structs import replace
 
 from sast_compile.errors import CompileError, TargetLimit, Unsupported
@@ -22,9 +23,9 @@ from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Neuron, Op, Projection
 from sast_compile.ir.program import Program, used_consts
 from sast_compile.ir.ranges import reaches
-from sast_compile.ir.types import Int, TensorType
+from sast_compile.ir.types import Int, Scale, TensorType
 from sast_compile.passes.compose import Composed, composed
-from sast_compile.passes.feeders import feeders
+from sast_compile.passes.feeders import Floats, feeders
 from sast_compile.passes.lowered import Lowered, Note, Options
 from sast_compile.passes.quantize_weights import grid_of
 from sast_compile.target import Target
@@ -95,12 +96,12 @@ def _spare(program: Program, feeder: str, target: Target) -> int:
 
 
 def _weight(program: Program, feeder: str) -> TensorType:
-    """The type of a projection's weight; Unsupported unless it is integers of one scale."""
+    """The type of a projection's weight; Unsupported unless it is integers."""
     op = program.by_name[feeder].op
     assert isinstance(op, Projection)
     weight = program.consts[op.weight.name].type
-    if not isinstance(weight.element, Int) or isinstance(weight.scale, tuple):
-        raise Unsupported("weights are not integers of one scale yet", where=feeder)
+    if not isinstance(weight.element, Int):
+        raise Unsupported("weights are not integers yet", where=feeder)
     return weight
 
 
@@ -108,13 +109,13 @@ def _folded(
     program: Program, name: str, exponent: int, target: Target, options: Options
 ) -> _Choice:
     ops: dict[str, Op] = {}
-    unit_of_a = 0.0
+    unit_of_a = np.zeros(())
     for feeder in feeders(program, name):
         dense = program.by_name[feeder].op
         assert isinstance(dense, Projection)
         shift = _spare(program, feeder, target) + exponent
         ops[feeder] = replace(dense, exponent=shift)
-        unit_of_a = float(_weight(program, feeder).scale) * 2.0**-shift  # type: ignore[arg-type]
+        unit_of_a = _by_neuron(program, name, _weight(program, feeder).scale) * 2.0**-shift
     found = composed(program, name, unit_of_a, target)
     neuron, ops[name] = found.neuron, found.neuron
     folded = program.with_ops(ops, found.consts)
@@ -124,6 +125,14 @@ def _folded(
         clamped.add("u")
     note = _note(name, program.neurons[name], neuron, exponent, found, sorted(clamped), options)
     return _Choice(folded, exponent, tuple(sorted(clamped)), note)
+
+
+def _by_neuron(program: Program, name: str, scale: Scale) -> Floats:
+    """The scale of weights as the neurons see it: one number, or one for each row."""
+    if not isinstance(scale, tuple):
+        return np.asarray(scale)
+    axes = len(program.neurons[name].shape) - 1
+    return np.asarray(scale).reshape(-1, *(1,) * axes)
 
 
 def _note(

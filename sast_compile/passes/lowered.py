@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from sast_compile.ir.program import Program
+from sast_compile.ir.types import Array
 from sast_compile.target import Target
+
+Rounding: TypeAlias = Literal["membrane", "nearest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Events of the task, and what a program that is lowered half way makes of them.
+
+    ``events``: (samples, steps, *input shape); ``origin`` says in words which they are. ``spikes``
+    lowers the rest of a program without calibration and gives the spikes of every population,
+    (samples, steps, *shape).
+    """
+
+    events: Array
+    origin: str
+    spikes: Callable[[Program], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
@@ -15,12 +32,16 @@ class Options:
     """What the user chose: ``bits`` of a weight, and ``steps`` of a sample where they are known.
 
     ``event_rate``: the largest share of an input's elements that is other than 0 in one step; what
-    is proven is then proven for such inputs only.
+    is proven is then proven for such inputs only. ``rounding``: every number to the nearest that
+    its register holds, or all of them together so that v errs least at the threshold; then on the
+    events of ``calibration``, or without them on independent spikes.
     """
 
     bits: int = 8
     steps: int | None = None
     event_rate: float | None = None
+    rounding: Rounding = "membrane"
+    calibration: Calibration | None = None
 
     @property
     def inputs(self) -> str:

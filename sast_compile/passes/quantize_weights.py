@@ -1,30 +1,46 @@
-"""Weights as the chip's integers."""
+"""Weights as the chip's integers, at the scale and rounding under which v errs least.
+
+What is minimised, `membrane_error.py`; over which scales, `choose_scales.py`; on which events,
+`arriving.py`. With calibration the populations are taken one after the other, and each sees the
+spikes of the integers in front of it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from sast_compile.errors import TargetLimit
-from sast_compile.ir.ops import Projection
-from sast_compile.ir.program import Program
-from sast_compile.ir.types import Const, Float, Int, TensorType
-from sast_compile.passes.feeders import feeders
+from sast_compile.ir.events import by_input
+from sast_compile.ir.neuron import Ref
+from sast_compile.ir.ops import Conv2d, Dense, Flatten, Projection
+from sast_compile.ir.program import Node, Program
+from sast_compile.ir.types import Array, Const, Float, Int, TensorType, scale_column
+from sast_compile.passes.arriving import arriving, second_moments
+from sast_compile.passes.choose_scales import Block, Integers, Rounded, at_scale, chosen
+from sast_compile.passes.feeders import Floats, feeders, numbers_of
 from sast_compile.passes.lowered import Lowered, Note, Options
+from sast_compile.passes.membrane_error import Groups, Independent, Measured, Nearest, Objective
+from sast_compile.passes.nearest_scale import best_scale
+from sast_compile.passes.responses import impulse_response, leaks
 from sast_compile.target import Grid, Target
 
-SMALLEST_CLIP, CLIPS = 0.1, 91  # of the largest weight; the candidates include 1, max-abs itself
+RATE = (
+    0.1  # of independent spikes, where no events are given: what rounds well hardly depends on it
+)
+CLIPS = 2  # bits of a grid on which weights are clipped rather than rounded: -2..1
+MOST_INPUTS = 4096  # of a second moment that is measured
 
 
 def quantize_weights(program: Program, target: Target, options: Options) -> Lowered:
     """Every weight is ``w scale`` with an integer w on the grid that needs ``options.bits`` bits.
 
-    The projections into one population share their scale, for the chip adds their integers. The
-    scale is the one with the least squared error among the largest weight over the largest integer
-    (max-abs), smaller ones, which clip some weights (max-abs at 2 bits would round nearly all to
-    0), and a power of two: weights ``k 2^-j`` that fit the grid stay exactly what they are.
+    The projections into one population share their scales, for the chip adds their integers; rows
+    have scales of their own where the target can compare them with thresholds of their own.
+    Weights ``k 2^-j`` that fit the grid stay exactly what they are.
     """
     if options.bits not in target.weights.bits:
         allowed = ", ".join(map(str, target.weights.bits))
@@ -33,55 +49,44 @@ def quantize_weights(program: Program, target: Target, options: Options) -> Lowe
             where=program.name,
             hint=f"{allowed} bits",
         )
-    consts: dict[str, Const] = {}
     notes: list[Note] = []
     for name in program.neurons:
-        weights = _float_weights(program, feeders(program, name))
-        if not weights:
-            continue
-        element = _element(
-            name, np.concatenate([w.ravel() for w in weights.values()]), target, options
-        )
-        scale = best_scale(np.concatenate([w.ravel() for w in weights.values()]), element)
-        for const_name, weight in weights.items():
-            integers = np.clip(np.rint(weight / scale), element.low, element.high)
-            consts[const_name] = Const(TensorType(weight.shape, element, scale), integers)
-            notes.append(_note(const_name, weight, integers, element, scale))
-    return Lowered(program.with_ops({}, consts), tuple(notes))
+        drives = _drives(program, name)
+        if drives:
+            element = _element(name, drives, target, options)
+            rounded, basis = _rounded(program, name, drives, element, target, options)
+            consts = _consts(drives, element, rounded)
+            notes += _notes(program, name, consts, rounded, basis)
+            program = program.with_ops({}, consts)
+    return Lowered(program, tuple(notes))
 
 
-def best_scale(weights: npt.NDArray[np.float64], element: Int) -> float:
-    """The scale with the least squared error of ``weights`` on the grid of ``element``."""
-    largest = float(np.abs(weights).max()) or 1.0
-    clipping = largest / element.high * np.linspace(SMALLEST_CLIP, 1, CLIPS)[::-1]
-    candidates = [_power_of_two(weights, element), *clipping.tolist()]  # the first of equals wins
-    return float(min(candidates, key=lambda scale: _squared_error(weights, element, scale)))
+@dataclass(frozen=True)
+class _Drive:
+    """The weights of one projection that are still floats."""
+
+    feeder: str
+    const: str
+    data: Floats
 
 
-def _power_of_two(weights: npt.NDArray[np.float64], element: Int) -> float:
-    """The least power of two that clips no weight; it divides every other such power."""
-    needed = max(float(weights.max()) / element.high, 0.0)
-    if element.low:
-        needed = max(needed, float(weights.min()) / element.low)
-    mantissa, exponent = math.frexp(needed or 1.0)
-    return math.ldexp(1.0, exponent - (mantissa == 0.5))
+def _drives(program: Program, name: str) -> list[_Drive]:
+    """The projections of float weights into ``name``; a weight that two share is listed once."""
+    found: dict[str, _Drive] = {}
+    for feeder in feeders(program, name):
+        op = program.by_name[feeder].op
+        assert isinstance(op, Projection)
+        weight = program.consts[op.weight.name]
+        if isinstance(weight.type.element, Float):
+            found.setdefault(op.weight.name, _Drive(feeder, op.weight.name, weight.data))
+    return list(found.values())
 
 
-def _squared_error(weights: npt.NDArray[np.float64], element: Int, scale: float) -> float:
-    grid = np.clip(np.rint(weights / scale), element.low, element.high)
-    return float(((grid * scale - weights) ** 2).sum())
-
-
-def _float_weights(program: Program, names: list[str]) -> dict[str, npt.NDArray[np.float64]]:
-    refs = [op.weight.name for n in names if isinstance(op := program.by_name[n].op, Projection)]
-    consts = {ref: program.consts[ref] for ref in refs}
-    return {ref: c.data for ref, c in consts.items() if isinstance(c.type.element, Float)}
-
-
-def _element(name: str, weights: npt.NDArray[np.float64], target: Target, options: Options) -> Int:
+def _element(name: str, drives: list[_Drive], target: Target, options: Options) -> Int:
     """An unsigned grid where no weight is negative and the chip has one, else the signed grid."""
+    least = min(float(drive.data.min()) for drive in drives)
     unsigned = any(not grid.signed for grid in target.weights.grids.values())
-    element = Int(options.bits, signed=not (unsigned and weights.min() >= 0))
+    element = Int(options.bits, signed=not (unsigned and least >= 0))
     if element.high < 1:
         raise TargetLimit(
             f"{options.bits}-bit integers hold no positive weight",
@@ -96,23 +101,171 @@ def grid_of(target: Target, element: Int) -> Grid:
     return next(g for g in target.weights.grids.values() if g.signed == element.signed)
 
 
-def _note(
+def _rounded(
+    program: Program,
     name: str,
-    weight: npt.NDArray[np.float64],
-    integers: npt.NDArray[np.float64],
+    drives: list[_Drive],
     element: Int,
-    scale: float,
-) -> Note:
-    clipped = int((np.rint(weight / scale) != integers).sum())
-    lost = int(((integers == 0) & (weight != 0)).sum())
-    noise = float(((weight - integers * scale) ** 2).sum())
-    numbers = {"scale": scale, "clipped": clipped, "zeroed": lost, "n": weight.size}
+    target: Target,
+    options: Options,
+) -> tuple[Rounded, str]:
+    """The integers of every drive, and in words under what they err least."""
+    if options.rounding == "nearest":
+        rows = [_rows(drive) for drive in drives]
+        scale = best_scale(np.concatenate([r.ravel() for r in rows]), element)
+        return at_scale([Block(r, Nearest()) for r in rows], element, scale), ""
+    together = _together(program, drives)
+    sent, basis = _sent(program, together, element, options)
+    blocks = [
+        Block(
+            np.concatenate([_rows(drive) for drive in some], axis=1),
+            _objective(program, name, some, sent, element, options.steps),
+        )
+        for some in together
+    ]
+    parts = _parts(program, name, target)
+    found = chosen(blocks, element, parts, _register(program, name, element, target))
+    return replace(found, integers=tuple(_apart(together, found.integers))), basis
+
+
+def _rows(drive: _Drive) -> Floats:
+    return drive.data.reshape(len(drive.data), -1)
+
+
+def _together(program: Program, drives: list[_Drive]) -> list[list[_Drive]]:
+    """The drives whose rows are one: dense ones, all of whose inputs every neuron hears."""
+    dense = [isinstance(program.by_name[drive.feeder].op, Dense) for drive in drives]
+    return [drives] if all(dense) else [[drive] for drive in drives]
+
+
+def _apart(together: list[list[_Drive]], integers: tuple[Integers, ...]) -> Iterator[Integers]:
+    """The columns of joined rows, drive by drive."""
+    for some, joined in zip(together, integers, strict=True):
+        ends = np.cumsum([drive.data[0].size for drive in some])[:-1]
+        yield from np.split(joined, ends, axis=1)
+
+
+def _sent(
+    program: Program, together: list[list[_Drive]], element: Int, options: Options
+) -> tuple[dict[str, Array], str]:
+    """The calibration events and spikes by name, if any; and in words what is assumed."""
+    calibration = options.calibration
+    widest = max(sum(drive.data[0].size for drive in some) for some in together)
+    if calibration is None or widest > MOST_INPUTS:
+        wide = "" if calibration is None else f": more than {MOST_INPUTS} inputs"
+        if element.bits <= CLIPS:
+            return {}, f"each weight by itself{wide}"
+        return {}, f"independent spikes, {RATE:g} a step{wide}"
+    given = by_input(program, calibration.events)
+    events = {key: np.asarray(data) for key, data in given.items()}
+    return {**events, **calibration.spikes(program)}, calibration.origin
+
+
+def _objective(
+    program: Program,
+    name: str,
+    drives: list[_Drive],
+    sent: Mapping[str, Array],
+    element: Int,
+    steps: int | None,
+) -> Objective:
+    """How v errs if the joined rows of ``drives`` are rounded.
+
+    Where weights are clipped, inputs that fire at one rate are no model to make it good by: those
+    with large weights fire less. Without events each is then rounded by itself.
+    """
+    kept = leaks(program, program.neurons[name])
+    if not sent and element.bits <= CLIPS:
+        return Nearest()
+    if not sent:
+        return Independent.at_rate(RATE, impulse_response(kept, steps))
+    seen = [arriving(program, drive.feeder, sent) for drive in drives]
+    op = program.by_name[drives[0].feeder].op
+    assert isinstance(op, Projection)
+    events = seen[0] if isinstance(op, Conv2d) else np.concatenate(seen, axis=2)
+    shape = drives[0].data.shape
+    moments = [Measured(m) for m in second_moments(op, shape, events, kept)]
+    return moments[0] if len(moments) == 1 else Groups(tuple(moments))
+
+
+def _parts(program: Program, name: str, target: Target) -> int:
+    """How many scales the rows of ``name``'s weights may have."""
+    neuron = program.neurons[name]
+    apart = any(isinstance(node.op, Flatten) for node in _between(program, name))
+    if neuron.fire is None or apart:  # v is read out; what is flattened has one scale
+        return 1
+    if target.neurons.scope == "neuron":
+        return neuron.shape[0]
+    return 1 if isinstance(neuron.fire.threshold, Ref) else target.threshold.parts
+
+
+def _between(program: Program, name: str) -> Iterator[Node]:
+    """The nodes between a population and the projections that drive it."""
+    for edge in program.by_name[name].inputs:
+        if not isinstance(program.by_name[edge.node].op, Projection):
+            yield program.by_name[edge.node]
+            yield from _between(program, edge.node)
+
+
+def _register(program: Program, name: str, element: Int, target: Target) -> float | None:
+    """The threshold's register, were a step of the grid 1; None for a threshold per neuron."""
+    fire, synapse = program.neurons[name].fire, target.neurons.synapse
+    if fire is None or isinstance(fire.threshold, Ref):
+        return None
+    gain = (synapse.gain if synapse else 1) * target.neurons.voltage.gain
+    spare = grid_of(target, element).top_bits - element.bits
+    return float(fire.threshold) * gain * 2.0**spare / target.threshold.unit
+
+
+def _consts(drives: list[_Drive], element: Int, rounded: Rounded) -> dict[str, Const]:
+    """The integers as constants; a scale for each row only where they differ."""
+    same = bool((rounded.scales == rounded.scales[0]).all())
+    scale = float(rounded.scales[0]) if same else tuple(rounded.scales.tolist())
+    return {
+        drive.const: Const(
+            TensorType(drive.data.shape, element, scale), integers.reshape(drive.data.shape)
+        )
+        for drive, integers in zip(drives, rounded.integers, strict=True)
+    }
+
+
+def _notes(
+    program: Program,
+    name: str,
+    consts: Mapping[str, Const],
+    rounded: Rounded,
+    basis: str,
+) -> Iterator[Note]:
+    scales = np.unique(rounded.scales)
+    many = len(scales) > 1
+    shown = f"{len(scales)} scales {scales[0]:.4g}..{scales[-1]:.4g}" if many else ""
+    fire = program.neurons[name].fire
+    rows = len(next(iter(consts.values())).data)
+    off = math.sqrt(float(rounded.errors.sum()) / rows)
+    for key, const in consts.items():
+        numbers, fidelity = _fidelity(program.consts[key].data, const)
+        numbers |= {"scales": len(scales)} if many else {"scale": float(scales[0])}
+        text = f"{const.type.element}, {shown or f'scale {scales[0]:.6g}'}, {fidelity}"
+        if "sqnr_db" in numbers and basis.startswith("each"):
+            text += f" ({basis})"
+        elif "sqnr_db" in numbers and fire is not None and basis:
+            height = float(np.abs(numbers_of(program, fire.threshold)).mean())
+            numbers["membrane_error"] = off / height
+            text += f"; v errs by {off / height:.2%} of the threshold ({basis})"
+        yield Note(key, text, numbers)
+
+
+def _fidelity(weight: Floats, const: Const) -> tuple[dict[str, float], str]:
+    """How near the integers are to their floats, in numbers and in words."""
+    step = scale_column(const.type)
+    element = const.type.element
+    assert isinstance(element, Int)
+    steps = weight / step
+    clipped = int(((steps > element.high + 0.5) | (steps < element.low - 0.5)).sum())
+    lost = int(((const.data == 0) & (weight != 0)).sum())
+    noise = float(((weight - const.data * step) ** 2).sum())
+    numbers: dict[str, float] = {"clipped": clipped, "zeroed": lost, "n": weight.size}
     if noise:
         numbers["sqnr_db"] = 10 * math.log10(float((weight**2).sum()) / noise)
     fidelity = f"SQNR {numbers['sqnr_db']:.1f} dB" if noise else "exact"
-    return Note(
-        name,
-        f"{element}, scale {scale:.6g}, {fidelity}, {clipped} of {weight.size} clipped, "
-        f"{lost} rounded to 0",
-        numbers,
-    )
+    return numbers, f"{fidelity}, {clipped} of {weight.size} clipped, {lost} rounded to 0"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import UnsetType
 
 from sast_compile.compile import BITS, Compiled
 from sast_compile.errors import CompileError, Unsupported
@@ -161,4 +162,6 @@ def _way(compiled: Compiled, layer: str | None) -> str:
     if more:
         named = "" if layer is None else f", for {layer} above all"
         ways.insert(0, f"--bits {min(more)} or more{named}")
+    if isinstance(compiled.artifact.provenance.calibration, UnsetType):
+        ways.insert(0, "--calibrate")
     return "; or ".join(ways)

@@ -113,7 +113,7 @@ def registers(network: Network, target: Target, bits: int, steps: int) -> Regist
 
     Raises CompileError where they refuse, Unsupported for a neuron that this cannot imitate.
     """
-    program = _lowered(network, target, Options(bits, steps))
+    program = _lowered(network, target, Options(bits, steps, rounding="nearest"))
     grids: dict[str, Grid] = {}
     populations: dict[str, Population] = {}
     for name, neuron in program.neurons.items():

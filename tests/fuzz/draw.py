@@ -22,7 +22,7 @@ from sast_compile.frontend.nir_to_ir import to_program
 from sast_compile.frontend.source import Source
 from sast_compile.ir.ops import Op
 from sast_compile.ir.program import Program, check
-from sast_compile.passes import Options
+from sast_compile.passes import Options, Rounding
 from sast_compile.target import load_target
 
 GRAPHS = 0.5  # the share of programs that come from a graph
@@ -42,7 +42,8 @@ def from_graph(seed: int, rng: Generator) -> Case | Refused:
     kind, net, contract = drawn_net(seed)
     graph, bits = graph_of(net), int(rng.integers(2, 9))
     samples, steps = duration(rng)
-    options = Options(bits, steps if rng.random() < 0.5 else None)
+    roundings: tuple[Rounding, Rounding] = ("membrane", "nearest")
+    options = Options(bits, steps if rng.random() < 0.5 else None, rounding=roundings[seed % 2])
     try:
         program = compiled(graph, contract, options)
     except TypeMismatch:  # a pass, or the front end, made an illegal program

@@ -40,7 +40,7 @@ def test_a_lasting_current_becomes_loihis_u(beta: float, bits: int) -> None:
     for name in program.neurons:
         spikes = floats[name].spikes
         assert spikes.sum() > 200
-        assert (spikes != chip[name].spikes).mean() < (0.01 if bits == 8 else 0.15)
+        assert (spikes != chip[name].spikes).mean() < (0.03 if bits == 8 else 0.15)
         assert chip[name].tally is not None
 
 
@@ -86,7 +86,7 @@ def test_a_subtraction_is_rounded_and_its_order_kept() -> None:
     before = float_chain(
         FloatLayer(LAYERS[0].weights, 0.9, 1.0, reset="subtract", when="after_decay")
     )
-    program = lowered(before, paper.passes, target=paper, steps=40).program
+    program = lowered(before, paper.passes, target=paper, steps=40, rounding="nearest").program
     reset, fire = program.neurons["lif1"].reset, program.neurons["lif1"].fire
     assert reset is not None
     assert fire is not None

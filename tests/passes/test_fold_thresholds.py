@@ -20,15 +20,21 @@ from sast_compile.ir.ops import Dense
 from sast_compile.ir.program import Program, check
 from sast_compile.ir.ranges import reaches
 from sast_compile.ir.types import scale_column
-from sast_compile.passes import Lowered
+from sast_compile.passes import Lowered, Rounding
 
 FOLD = until("fold_thresholds")
 UNIT = 64
 CURRENT = 131071  # what loihi2's adder holds
 
 
-def folded(*layers: FloatLayer, steps: int | None = 8, bits: int = 8, **given: Any) -> Lowered:
-    return lowered(float_chain(*layers, **given), FOLD, bits=bits, steps=steps)
+def folded(
+    *layers: FloatLayer,
+    steps: int | None = 8,
+    bits: int = 8,
+    rounding: Rounding = "membrane",
+    **given: Any,
+) -> Lowered:
+    return lowered(float_chain(*layers, **given), FOLD, bits=bits, steps=steps, rounding=rounding)
 
 
 def unit_of_v(program: Program, name: str) -> float:
@@ -112,7 +118,8 @@ def test_while_v_may_saturate_exact_is_not_claimed() -> None:
 
 @pytest.mark.parametrize("theta", [0.7, 1.0, 1.3])
 def test_with_a_leak_the_threshold_is_rounded_and_ties_are_said(theta: float) -> None:
-    result = folded(FloatLayer(np.array([[1.0, -0.5]]), alpha=0.9, threshold=theta))
+    layer = FloatLayer(np.array([[1.0, -0.5]]), alpha=0.9, threshold=theta)
+    result = folded(layer, rounding="nearest")
     fire = result.program.neurons["lif1"].fire
     assert fire is not None
     wanted = theta / unit_of_v(result.program, "lif1") / UNIT
@@ -310,7 +317,7 @@ def test_proven_programs_do_not_clamp() -> None:
 
 
 def test_float_weights_are_refused() -> None:
-    with pytest.raises(Unsupported, match=r"^fc1: weights are not integers of one scale yet"):
+    with pytest.raises(Unsupported, match=r"^fc1: weights are not integers yet"):
         lowered(float_chain(FloatLayer(np.eye(2))), ["fold_thresholds"])
 
 

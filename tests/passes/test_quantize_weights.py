@@ -1,4 +1,4 @@
-"""quantize_weights: integers on the chip's grid, at the scale with the least squared error."""
+"""quantize_weights: integers on the chip's grid, each to the nearest or by what v errs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Add, Dense
 from sast_compile.ir.program import Edge, Node, Program, check
 from sast_compile.ir.types import Int
-from sast_compile.passes.quantize_weights import best_scale
+from sast_compile.passes.nearest_scale import best_scale
 
 Array = npt.NDArray[Any]
 BITS = range(2, 9)
@@ -81,7 +81,9 @@ def test_weights_on_a_binary_grid_stay_exactly(
 def test_element_range_and_notes(bits: int) -> None:
     rng = np.random.default_rng(bits)
     weights = rng.standard_t(3, (6, 20))
-    result = lowered(float_chain(FloatLayer(weights)), ["quantize_weights"], bits=bits)
+    result = lowered(
+        float_chain(FloatLayer(weights)), ["quantize_weights"], bits=bits, rounding="nearest"
+    )
     const = weights_of(result.program, "fc1")
     assert const.type.element == Int(bits)
     scale = const.type.scale
@@ -136,7 +138,7 @@ def two_projections(first: Array, second: Array) -> Program:
 
 def test_projections_into_one_population_share_scale_and_grid() -> None:
     small, large = np.array([[0.1, 0.2]]), np.array([[-1.0, 0.5]])
-    result = lowered(two_projections(small, large), ["quantize_weights"])
+    result = lowered(two_projections(small, large), ["quantize_weights"], rounding="nearest")
     a, b = (weights_of(result.program, name) for name in ("fc1", "fc1b"))
     together = best_scale(np.concatenate([small.ravel(), large.ravel()]), Int(8))
     assert a.type == replace(b.type, shape=(1, 2))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from float_programs import LOIHI2, FloatLayer, events, float_chain, lowered, weights_of
+from float_programs import LOIHI2, FloatLayer, events, float_chain, lowered, until, weights_of
 from msgspec.structs import replace
 
 from sast_compile.backends.reference import run
@@ -64,8 +64,9 @@ def test_one_threshold_is_left_alone() -> None:
 def test_the_compiled_population_fires_as_the_float_one(weights: np.ndarray) -> None:
     layer = FloatLayer(weights, alpha=0.9, threshold=THRESHOLDS)
     before = float_chain(layer)
+    shared = lowered(before, until("share_thresholds")).program
     program = lowered(before, LOIHI2.passes, steps=40).program
-    fire = program.neurons["lif1"].fire
+    fire = shared.neurons["lif1"].fire
     assert fire is not None
     assert isinstance(fire.threshold, Ref) is (weights is PLAIN)
     x = events((20, 40, 8))

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sast_compile.errors import TargetLimit, Unsupported
-from sast_compile.ir.neuron import Factor, State
+from sast_compile.ir.neuron import Factor, Ref, State
 from sast_compile.ir.program import check
-from sast_compile.passes.snap_decays import exact_register, factor_of, register_for
-from sast_compile.target import DecayRegister
+from sast_compile.passes.snap_decays import exact_register, factor_of, gain, register_for
+from sast_compile.target import DecayRegister, load_target
 
 V = LOIHI2.neurons.voltage.decay
 assert LOIHI2.neurons.synapse is not None
@@ -50,21 +50,22 @@ def test_program_and_notes() -> None:
     layers = [FloatLayer(np.eye(1), alpha) for alpha in alphas]
     result = lowered(float_chain(*layers), ["snap_decays"])
     got = (3686 / 4096, 1.0, 1 / 4096, 0.5)
+    leaks = [note for note in result.notes if "wanted" in note.numbers]
     for number, (wanted, factor) in enumerate(zip(alphas, got, strict=True), 1):
-        note = result.notes[number - 1]
+        note = leaks[number - 1]
         assert result.program.neurons[f"lif{number}"].voltage.decay == Factor(alpha=factor)
         assert note.node == f"lif{number}"
         assert (note.numbers["wanted"], note.numbers["got"]) == (wanted, factor)
         assert note.numbers["register"] == 4096 * (1 - factor)
         assert all(math.isfinite(n) for n in note.numbers.values())
     tau = -1 / math.log(0.9), -1 / math.log(3686 / 4096)
-    assert result.notes[0].numbers["tau_error"] == pytest.approx(tau[1] / tau[0] - 1)
-    assert result.notes[0].text == (
+    assert leaks[0].numbers["tau_error"] == pytest.approx(tau[1] / tau[0] - 1)
+    assert leaks[0].text == (
         "alpha wanted 0.9, got 0.899902 (register 410); time constant 9.491 -> 9.481 steps (-0.10%)"
     )
-    assert "(exact)" in result.notes[1].text  # no leak stays no leak
-    assert "(another kind of neuron)" in result.notes[2].text  # v never forgets all at once
-    assert "(exact)" in result.notes[3].text
+    assert "(exact)" in leaks[1].text  # no leak stays no leak
+    assert "(another kind of neuron)" in leaks[2].text  # v never forgets all at once
+    assert "(exact)" in leaks[3].text
 
 
 def test_twice_is_once() -> None:
@@ -103,3 +104,40 @@ def test_a_factor_between_two_registers_is_refused_by_name_and_number(decay: Dec
     )
     with pytest.raises(TargetLimit, match=message):
         exact_register(0.8999, decay, "lif1")
+
+
+# ---- what another leak makes of v, the threshold makes good
+
+
+def test_the_gain_is_the_least_squares_one() -> None:
+    wanted, got = 0.9 ** np.arange(7), 0.88 ** np.arange(7)
+    found = gain((0.9,), (0.88,), 20)  # 0.9 forgets half in 6.6 steps
+    tried = np.linspace(0.9, 1.2, 3001)
+    errors = ((wanted[:, None] - tried * got[:, None]) ** 2).sum(axis=0)
+    assert found == pytest.approx(tried[errors.argmin()], abs=1e-4)
+    assert gain((0.5, 0.9), (0.5, 0.9), 20) == 1
+    assert 1 < gain((0.5, 0.9), (0.5, 0.88), 20) < 1.06
+
+
+def test_a_threshold_follows_its_leak_and_what_a_spike_takes_too() -> None:
+    layer = FloatLayer(np.eye(2), 0.9, 1.3, reset="subtract", when="after_decay")
+    paper = load_target("paper-sim")
+    snapped = lowered(float_chain(layer), ["snap_decays"], target=paper, steps=20).program
+    fire, reset = snapped.neurons["lif1"].fire, snapped.neurons["lif1"].reset
+    assert fire is not None
+    assert reset is not None
+    assert fire.threshold == pytest.approx(1.3 / gain((0.9,), (230 / 256,), 20))
+    assert reset.amount == fire.threshold
+    nearest = lowered(float_chain(layer), ["snap_decays"], target=paper, rounding="nearest").program
+    assert nearest.neurons["lif1"].fire == float_chain(layer).neurons["lif1"].fire
+
+
+def test_neurons_of_several_leaks_have_several_thresholds() -> None:
+    layer = FloatLayer(np.eye(3), np.array([0.9, 0.8, 1.0]))
+    snapped = lowered(float_chain(layer), ["snap_decays"], target=load_target("paper-sim")).program
+    fire = snapped.neurons["lif1"].fire
+    assert fire is not None
+    assert isinstance(fire.threshold, Ref)
+    heights = snapped.consts[fire.threshold.name].data
+    assert heights[2] == 1
+    assert heights[0] == pytest.approx(1 / gain((0.9,), (230 / 256,), None))

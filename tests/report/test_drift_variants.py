@@ -70,7 +70,7 @@ def thresholds_only(floats: Program, integers: Program, target: Target = LOIHI2)
 
 def options(bits: int) -> Options:
     """One scale and one threshold for each layer: what the oracles below can be told."""
-    return Options(bits, STEPS)
+    return Options(bits, STEPS, rounding="nearest")
 
 
 def made(layers: list[FloatLayer], target: Target, bits: int) -> tuple[Source, Program, Program]:

@@ -23,7 +23,7 @@ from sast_compile.ir.neuron import Clamp
 from sast_compile.ir.types import Int
 from sast_compile.nn import Network, build, hard
 from sast_compile.passes import Options
-from sast_compile.passes.quantize_weights import best_scale
+from sast_compile.passes.nearest_scale import best_scale
 from sast_compile.target import Target, load_target
 from sast_compile.training.hardware import Grid, Membrane, put, registers, snapped
 from sast_compile.training.loop import TrainingData, fit
@@ -64,7 +64,7 @@ def events(samples: int = 60) -> np.ndarray:
 def compiled_spikes(network: Network, bits: int, chip: Target = LOIHI) -> dict[str, np.ndarray]:
     contract = network.contract(1e-3, None)
     program = to_program(to_nir(network, contract), contract, "net")
-    program = lower(program, chip, Options(bits, STEPS))[-1].program
+    program = lower(program, chip, Options(bits, STEPS, rounding="nearest"))[-1].program
     trace = reference.run(program, events(), "spikes")
     return {name: trace[name].spikes for name in program.neurons}
 
@@ -133,7 +133,9 @@ def test_a_convolution_too() -> None:
     put(swapped, registers(network, LOIHI, 4, STEPS))
     contract = network.contract(1e-3, None)
     program = to_program(to_nir(network, contract), contract, "net")
-    trace = reference.run(lower(program, LOIHI, Options(4, STEPS))[-1].program, seen, "spikes")
+    trace = reference.run(
+        lower(program, LOIHI, Options(4, STEPS, rounding="nearest"))[-1].program, seen, "spikes"
+    )
     for name, spikes in swapped.spikes(torch.from_numpy(seen)).items():
         wanted = trace[name].spikes
         assert wanted.sum() > 100

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
 
@@ -151,12 +151,14 @@ def drift(
 
 def _options(artifact: Artifact) -> Options:
     """What the passes were told."""
-    encoding, rate = artifact.contract.encoding, artifact.provenance.event_rate
-    return Options(
-        artifact.provenance.bits,
+    encoding, provenance = artifact.contract.encoding, artifact.provenance
+    rate, rounding = provenance.event_rate, provenance.rounding
+    options = Options(
+        provenance.bits,
         encoding.steps if encoding else None,
         None if isinstance(rate, UnsetType) else rate,
     )
+    return options if isinstance(rounding, UnsetType) else replace(options, rounding=rounding)
 
 
 def _told(beside: _Beside, samples: Samples, span: tuple[int, int], told: Told) -> _Part:

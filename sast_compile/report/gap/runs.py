@@ -263,7 +263,8 @@ def _program(checkpoint: Checkpoint, name: str) -> Program | Refused:
 
 
 def _compiled(floats: Program, target: str, bits: int, split: Split) -> Compiled | Refused:
-    options = Options(bits, split.events.shape[1])
+    # of a training, not of how well its weights can be rounded
+    options = Options(bits, split.events.shape[1], rounding="nearest")
     try:
         program = lower(floats, load_target(target), options)[-1].program
         return Compiled(*_numbers(program, split))
