@@ -43,6 +43,13 @@ Recorded = Annotated[
 ]
 Output = Annotated[str | None, typer.Option("--output", "-o", help="A .npz for what is recorded.")]
 Device = Annotated[str, typer.Option(help="cpu, or cuda, cuda:N: a GPU, through torch.")]
+Checked = Annotated[
+    bool,
+    typer.Option(
+        "--checked",
+        help="The emulator asks before every access to memory whether it is its own: slow.",
+    ),
+]
 MaxMemory = Annotated[
     str,
     typer.Option(
@@ -82,6 +89,7 @@ def run_(
     dt: Dt = None,
     contract_set: ContractSet = None,
     device: Device = "cpu",
+    checked: Checked = False,
     max_memory: MaxMemory = MAX_MEMORY,
     as_json: Json = False,
 ) -> None:
@@ -93,9 +101,9 @@ def run_(
     most = bytes_of(max_memory)
     with progress("running", chosen.count) as told:
         if out is None:
-            found = totals(net.program, chosen, most, device=device, told=told)
+            found = totals(net.program, chosen, most, device=device, checked=checked, told=told)
         else:
-            found = recorded(net.program, chosen, RECORDS[record], most, out, device)
+            found = recorded(net.program, chosen, RECORDS[record], most, out, device, checked)
     if as_json:
         print_json(_document(net, chosen, found, device))
         return
@@ -105,13 +113,19 @@ def run_(
 
 
 def recorded(
-    program: Program, samples: Samples, record: Record, most: int, path: str, device: str
+    program: Program,
+    samples: Samples,
+    record: Record,
+    most: int,
+    path: str,
+    device: str,
+    checked: bool,
 ) -> Totals:
     """What the program does on ``samples``; its record, all in memory at once, lies at ``path``."""
     kept: Record = "spikes" if record == "outputs" else record  # SynOps need every layer
     each = sample_bytes(program, samples, kept)
     fits_whole(samples, each, most, "the record")
-    trace = execute(program, samples.cut(0, samples.count), kept, device)
+    trace = execute(program, samples.cut(0, samples.count), kept, device, checked)
     names = program.outputs if record == "outputs" else tuple(trace.layers)
     found = totals_of(program, samples, trace)
     write_npz(path, Trace({name: trace[name] for name in names}))

@@ -70,6 +70,7 @@ def totals(
     most: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
+    checked: bool = False,
     told: Told = lambda done: None,
 ) -> Totals:
     """``program`` on all of ``samples``, in chunks of at most ``most`` bytes (`chunk_size`).
@@ -78,7 +79,7 @@ def totals(
     """
     each = sample_bytes(program, samples, "spikes")
     size = min(chunk_size(samples, each, most), max(1, ENOUGH // each))
-    run, sums = runner(program, "spikes", threads, device), _Sums(program)
+    run, sums = runner(program, "spikes", threads, device, checked), _Sums(program)
     for begin, end in chunks(samples, size):
         sums.add_run(run, samples.cut(begin, end))
         told(end - begin)

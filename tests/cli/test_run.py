@@ -55,6 +55,16 @@ def test_run_writes_what_the_interpreter_gives(
     assert len(expected) == count[record]
 
 
+def test_checked_code_gives_the_same(
+    sast: Command, here: Path, events: np.ndarray[Any, Any]
+) -> None:
+    arguments = ("run", "net.sast", "--input", "events.npy", "--json")
+    assert document(sast(*arguments, "--checked")) == document(sast(*arguments))
+    refused = sast(*arguments[:-1], "--checked", "--device", "cuda")
+    assert refused.code == 1
+    assert "only the emulator has checked code: the device is cuda" in refused.message
+
+
 def test_run_on_a_gpu(sast: Command, here: Path, events: np.ndarray[Any, Any]) -> None:
     arguments = ("run", "net.sast", "--input", "events.npy", "--record", "states")
     ended = sast(*arguments, "--device", "cuda", "-o", "gpu.npz")
