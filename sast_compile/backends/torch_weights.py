@@ -129,5 +129,6 @@ def _differ(one: Part, other: Part) -> Unsupported:
     return Unsupported(
         f"has other integers than {one.name}, and the two are one layer of the module",
         where=other.name,
-        hint="a layer of its own for each path, or the same scales and thresholds behind them",
+        hint="a layer of its own for each path, or the same scales and thresholds behind them, "
+        "which --rounding nearest may give",
     )
