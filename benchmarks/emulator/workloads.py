@@ -82,7 +82,7 @@ def conv_workload(samples: int) -> Workload:
 
 
 def zoo_workload(samples: int) -> Workload:
-    compiled = compile_model(MODELS / LARGEST / "model.nir", "loihi2", bits=8)
+    compiled = compile_model(MODELS / LARGEST / "model.nir", "loihi2", 8, rounding="nearest")
     assert compiled.artifact is not None
     first = gesture_sim.NUMBERS["test"][0]
     events = gesture_sim.recordings(first, first + samples).events
