@@ -59,7 +59,7 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     source: str  # as the user named it; from the working directory if it lies inside
     source_sha256: str
-    bits: int
+    bits: int  # of a weight; of the widest, where layers differ
     data: str | None  # the data set of the golden events, or None: random ones
     versions: dict[str, str]
     # what was proven, was proven for inputs no more active than this; unset: for any input
@@ -68,6 +68,15 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         msgspec.UNSET
     )  # unset where the source held integers
     calibration: CalibratedOn | msgspec.UnsetType = msgspec.UNSET
+    # the bits of the weights into each population; unset where all have ``bits``
+    bits_of: dict[str, int] | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def widths(self) -> str:
+        """The bits in words: ``8``, or ``3-8`` where layers differ."""
+        if isinstance(self.bits_of, msgspec.UnsetType):
+            return str(self.bits)
+        return f"{min(self.bits_of.values())}-{self.bits}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +120,7 @@ class Artifact:
 
     def default_name(self) -> str:
         """``<model>.<target>.<bits>b.sast``."""
-        return f"{self.program.name}.{self.target.name}.{self.provenance.bits}b{SUFFIX}"
+        return f"{self.program.name}.{self.target.name}.{self.provenance.widths}b{SUFFIX}"
 
 
 def artifact_bytes(artifact: Artifact) -> bytes:

@@ -27,13 +27,13 @@ BYTES = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMG]i?B|)")
 OPTION = "--max-memory"
 
 
-def bytes_of(text: str) -> int:
+def bytes_of(text: str, option: str = OPTION) -> int:
     """The bytes that ``text`` names, like 2GiB or 500MB; CompileError if it names none."""
     found = BYTES.fullmatch(text.strip())
     if found is None or found[2] not in UNITS:
         units = ", ".join(filter(None, UNITS))
         raise CompileError(
-            f"{text!r} is no size of memory", where=OPTION, hint=f"a number of bytes, or of {units}"
+            f"{text!r} is no size of memory", where=option, hint=f"a number of bytes, or of {units}"
         )
     return int(float(found[1]) * UNITS[found[2]])
 

@@ -6,6 +6,7 @@ Read `lower` first: every pass of the target's list in order, the program checke
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -63,6 +64,7 @@ def compile_model(
     event_rate: float | None = None,
     rounding: Rounding | None = None,
     calibrate: Calibrate = None,
+    bits_of: Mapping[str, int] | None = None,
 ) -> Compiled:
     """The model at ``model`` for the target of that name or path, at ``bits`` bits.
 
@@ -73,33 +75,40 @@ def compile_model(
     elements that is active in one step, for which overflow is then excluded; ``stop_after`` names
     the last pass to run. ``rounding`` (`passes/lowered.py`) says how floats become integers: by
     default as the network was trained, to the nearest behind a hardware stage, else by what v errs
-    at the threshold, on the events that ``calibrate`` names (`calibration.py`).
+    at the threshold, on the events that ``calibrate`` names (`calibration.py`). ``bits_of`` names
+    populations whose weights have other bits than ``bits``.
     Raises CompileError, saying where, what, and the way out.
     """
-    check_bits(bits)
+    for width in (bits, *(bits_of or {}).values()):
+        check_bits(width)
     target_text = read_target_text(target)
     chip = parse_target(target_text, target)
     source = read_source(model, contract, feedback)
     encoding = source.contract.encoding
     if event_rate is not None and not 0 < event_rate <= 1:
         raise CompileError(f"an event rate of {event_rate} is no share", hint="above 0, up to 1")
+    if bits_of and not source.has_floats:
+        raise CompileError("holds integers already: they keep their bits", where=source.path)
     if rounding is None:
         rounding = "nearest" if source.as_chip and calibrate is None else "membrane"
-    options = Options(bits, encoding.steps if encoding else None, event_rate, rounding)
+    steps_known = encoding.steps if encoding else None
+    options = Options(bits, steps_known, event_rate, rounding, bits_of=bits_of or {})
     samples = calibration_samples(source, calibrate, rounding)
     calibrated = replace(options, calibration=_calibration(samples, chip, options))
     steps = lower(source.program, chip, calibrated, stop_after)
     if stop_after is not None and stop_after != chip.passes[-1]:
         return Compiled(source, chip, steps, None)
     program = _integer(steps[-1].program, chip)
+    widths = {name: options.bits_for(name) for name in program.neurons}
     provenance = Provenance(
         source=source.path,
         source_sha256=source.sha256,
-        bits=bits if source.has_floats else _widest(program),
+        bits=max(widths.values(), default=bits) if source.has_floats else _widest(program),
         data=source.dataset,
         event_rate=UNSET if event_rate is None else event_rate,
         rounding=rounding if source.has_floats else UNSET,
         calibration=UNSET if samples is None else calibrated_on(samples),
+        bits_of=widths if len(set(widths.values())) > 1 else UNSET,
         versions={"sast-compile": __version__, **{n: version(n) for n in ("numpy", "nir")}},
     )
     artifact = Artifact(program, target_text, source.contract, provenance, _golden(source, program))

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from sast_compile.cli.compile_verb import (
-    Bits,
     ContractName,
     ContractSet,
     Dt,
@@ -25,6 +24,7 @@ Targets = Annotated[
     list[str] | None,
     typer.Option("--target", help="A chip, by name or .toml file; may be given more than once."),
 ]
+Bits = Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")]
 
 
 def check_(

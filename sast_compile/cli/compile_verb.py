@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,14 @@ import typer
 
 from sast_compile.calibration import TRAIN
 from sast_compile.catalog import DEFAULT_TARGET
+from sast_compile.cli.bits_option import (
+    AUTO,
+    DEFAULT,
+    mixed_document,
+    parse_bits,
+    parse_budget,
+    print_mixed,
+)
 from sast_compile.cli.console import output, print_json, print_said, shown, table, working
 from sast_compile.cli.emission import emitter_of, write_all
 from sast_compile.compile import Compiled, compile_model
@@ -22,13 +31,26 @@ from sast_compile.presets import named_contract
 from sast_compile.report.accuracy import Levels, accuracy_levels
 from sast_compile.report.fit import Fit, fit
 from sast_compile.report.guard import held_drop
+from sast_compile.report.mixed import mixed
 from sast_compile.samples import samples_for
+from sast_compile.target import load_target
 
 Model = Annotated[
     str, typer.Argument(help="A checkpoint (.pt), a NIR graph (.nir) or a lava-dl network (.net).")
 ]
 Target = Annotated[str, typer.Option(help="A chip by name, or the path of a .toml file.")]
-Bits = Annotated[int, typer.Option(help="Bits of a weight, 2 to 8.")]
+Bits = Annotated[
+    str,
+    typer.Option(
+        metavar="BITS",
+        help="Bits of a weight, 2 to 8; by layer as lif1=8,lif2=3 (8 where none is named) or "
+        "4,lif1=8; or auto, chosen on the validation split by --budget, --max-drop or both.",
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(help="With --bits auto: bytes of all weights, zeros included, like 64KiB."),
+]
 Output = Annotated[
     str | None,
     typer.Option("--output", "-o", help="Where to write the .sast file (or what is emitted)."),
@@ -101,7 +123,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 def compile_(
     model: Model,
     target: Target = DEFAULT_TARGET,
-    bits: Bits = 8,
+    bits: Bits = str(DEFAULT),
     out: Output = None,
     stop_after: StopAfter = None,
     dump_ir: DumpIr = None,
@@ -115,16 +137,42 @@ def compile_(
     calibrate_on: CalibrateOn = None,
     emit: Emit = None,
     max_drop: MaxDrop = None,
+    budget: Budget = None,
     as_json: Json = False,
 ) -> None:
     """Compile MODEL for a chip. This verb may be left out: [b]sast-compile model.pt[/b]."""
     stated = stated_contract(contract, dt, contract_set)
     emitter = emitter_of(emit, out, stop_after)
     events = _calibration(calibrate, calibrate_on)
-    with working(f"compiling {shown(model)}"):
-        compiled = compile_model(
-            model, target, bits, stated, stop_after, feedback, event_rate, rounding, events
+    most = parse_budget(budget, bits)
+    wanted = None if bits == AUTO else parse_bits(bits)
+
+    def compile_at(width: int, bits_of: Mapping[str, int]) -> Compiled:
+        return compile_model(
+            model,
+            target,
+            width,
+            stated,
+            stop_after,
+            feedback,
+            event_rate,
+            rounding,
+            events,
+            bits_of,
         )
+
+    with working(f"compiling {shown(model)}") as status:
+        found = None
+        if wanted is None:
+            found = mixed(
+                compile_at,
+                load_target(target),
+                most,
+                max_drop,
+                lambda what: status.update(f"measuring {shown(what)}"),
+            )
+            wanted = DEFAULT, found.chosen.bits_of
+        compiled = compile_at(*wanted)
         drop = None if max_drop is None else held_drop(compiled, max_drop)
         needs = fit(compiled.steps[-1].program, compiled.target) if compiled.artifact else None
         levels = _levels(compiled)
@@ -134,9 +182,14 @@ def compile_(
     if compiled.artifact is not None:
         path, emitted = write_all(compiled.artifact, out, emitter, model)
     if as_json:
-        guarded = {"drop": None if drop is None else drop.document()}
+        guarded = {
+            "drop": None if drop is None else drop.document(),
+            "bits": None if found is None else mixed_document(found),
+        }
         print_json(_document(compiled, needs, levels, path) | {"emitted": emitted} | guarded)
         return
+    if found is not None:
+        print_mixed(found)
     _print_passes(compiled)
     if needs is not None:
         _print_fit(needs, compiled.target.name)

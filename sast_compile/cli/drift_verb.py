@@ -80,13 +80,13 @@ def drift_(
     chosen = _samples(source, data, events, split, samples)
     with progress("measuring", chosen.count) as told:
         found = drift(source, artifact, chosen, most, told)
-    chip, width = artifact.target.name, artifact.provenance.bits
+    chip, used = artifact.target.name, artifact.provenance
     drawn = [] if pictures is None else write_pictures(found.layers, pictures)
     if as_json:
-        named = {"model": model, "target": chip, "bits": width}
+        named = {"model": model, "target": chip, "bits": used.bits, "bits_of": used.bits_of or None}
         print_json(named | document(found) | {"pictures": drawn})
         return
-    output.print(f"{shown(model)}: {width}-bit weights on {shown(chip)}")
+    output.print(f"{shown(model)}: {used.widths}-bit weights on {shown(chip)}")
     print_drift(found)
     for path in drawn:
         output.print(f"[bold green]wrote[/] {shown(path)}", soft_wrap=True)

@@ -31,6 +31,7 @@ class Calibration:
 class Options:
     """What the user chose: ``bits`` of a weight, and ``steps`` of a sample where they are known.
 
+    ``bits_of`` names populations whose weights have other bits than ``bits`` (`bits_for`).
     ``event_rate``: the largest share of an input's elements that is other than 0 in one step; what
     is proven is then proven for such inputs only. ``rounding``: every number to the nearest that
     its register holds, or all of them together so that v errs least at the threshold; then on the
@@ -42,6 +43,11 @@ class Options:
     event_rate: float | None = None
     rounding: Rounding = "membrane"
     calibration: Calibration | None = None
+    bits_of: Mapping[str, int] = field(default_factory=dict)
+
+    def bits_for(self, population: str) -> int:
+        """The bits of every weight into ``population``, whose currents are added."""
+        return self.bits_of.get(population, self.bits)
 
     @property
     def inputs(self) -> str:

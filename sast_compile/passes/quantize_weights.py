@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sast_compile.errors import TargetLimit
+from sast_compile.catalog import suggestion
+from sast_compile.errors import CompileError, TargetLimit
 from sast_compile.ir.events import by_input
 from sast_compile.ir.neuron import Ref
 from sast_compile.ir.ops import Conv2d, Dense, Flatten, Projection
@@ -36,19 +37,13 @@ MOST_INPUTS = 4096  # of a second moment that is measured
 
 
 def quantize_weights(program: Program, target: Target, options: Options) -> Lowered:
-    """Every weight is ``w scale`` with an integer w on the grid that needs ``options.bits`` bits.
+    """Every weight is ``w scale`` with an integer w on the grid of its population's bits.
 
     The projections into one population share their scales, for the chip adds their integers; rows
     have scales of their own where the target can compare them with thresholds of their own.
     Weights ``k 2^-j`` that fit the grid stay exactly what they are.
     """
-    if options.bits not in target.weights.bits:
-        allowed = ", ".join(map(str, target.weights.bits))
-        raise TargetLimit(
-            f"{options.bits}-bit weights do not exist on {target.name}",
-            where=program.name,
-            hint=f"{allowed} bits",
-        )
+    _check_bits(program, target, options)
     notes: list[Note] = []
     for name in program.neurons:
         drives = _drives(program, name)
@@ -59,6 +54,24 @@ def quantize_weights(program: Program, target: Target, options: Options) -> Lowe
             notes += _notes(program, name, consts, rounded, basis)
             program = program.with_ops({}, consts)
     return Lowered(program, tuple(notes))
+
+
+def _check_bits(program: Program, target: Target, options: Options) -> None:
+    """Raises CompileError for bits of no population here, TargetLimit for those the chip lacks."""
+    for name in options.bits_of:
+        if name not in program.neurons:
+            raise CompileError(
+                f"has no layer {name!r} to give {options.bits_of[name]} bits",
+                where=program.name,
+                hint=suggestion(name, program.neurons),
+            )
+    for name in program.neurons:
+        if options.bits_for(name) not in target.weights.bits:
+            raise TargetLimit(
+                f"{options.bits_for(name)}-bit weights do not exist on {target.name}",
+                where=name if name in options.bits_of else program.name,
+                hint=f"{', '.join(map(str, target.weights.bits))} bits",
+            )
 
 
 @dataclass(frozen=True)
@@ -86,12 +99,12 @@ def _element(name: str, drives: list[_Drive], target: Target, options: Options) 
     """An unsigned grid where no weight is negative and the chip has one, else the signed grid."""
     least = min(float(drive.data.min()) for drive in drives)
     unsigned = any(not grid.signed for grid in target.weights.grids.values())
-    element = Int(options.bits, signed=not (unsigned and least >= 0))
+    element = Int(options.bits_for(name), signed=not (unsigned and least >= 0))
     if element.high < 1:
         raise TargetLimit(
-            f"{options.bits}-bit integers hold no positive weight",
+            f"{element.bits}-bit integers hold no positive weight",
             where=name,
-            hint=f"{options.bits + 1} bits or more",
+            hint=f"{element.bits + 1} bits or more",
         )
     return element
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sast_compile.ir.ops import Projection
 from sast_compile.ir.program import Program
-from sast_compile.ir.types import Int
+from sast_compile.ir.types import Const, Int
 from sast_compile.passes.feeders import feeders
 from sast_compile.target import Resources, Target
 
@@ -50,16 +50,25 @@ def fit(program: Program, target: Target) -> Fit | None:
     return Fit(layers, sum(layer.cores for layer in layers), chip.cores, chip.unverified)
 
 
+def weights_into(program: Program, name: str) -> list[Const]:
+    """The weights of every projection into a population, one that two share twice."""
+    ops = (program.by_name[feeder].op for feeder in feeders(program, name))
+    return [program.consts[op.weight.name] for op in ops if isinstance(op, Projection)]
+
+
+def weight_bytes(program: Program, name: str, bits: int) -> int:
+    """Bytes that all weights into a population take at so many bits, zeros included.
+
+    Dense matrices are counted whole, kernels once; the layer's last byte is rounded up.
+    """
+    return math.ceil(sum(w.type.size for w in weights_into(program, name)) * bits / 8)
+
+
 def _layer(program: Program, name: str, chip: Resources) -> LayerFit:
-    refs = [
-        op.weight.name
-        for feeder in feeders(program, name)
-        if isinstance(op := program.by_name[feeder].op, Projection)
-    ]
-    weights = [program.consts[ref] for ref in refs]
+    weights = weights_into(program, name)
     elements = [w.type.element for w in weights]
     bits = max((e.bits for e in elements if isinstance(e, Int)), default=0)
-    size = math.ceil(sum(w.type.size for w in weights) * bits / 8)
+    size = weight_bytes(program, name, bits)
     neurons = math.prod(program.neurons[name].shape)
     cores = max(
         math.ceil(neurons / chip.neurons_per_core), math.ceil(size / chip.synapse_bytes_per_core)

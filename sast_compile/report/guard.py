@@ -14,6 +14,7 @@ from msgspec import UnsetType
 
 from sast_compile.compile import BITS, Compiled
 from sast_compile.errors import CompileError, Unsupported
+from sast_compile.frontend.source import Source
 from sast_compile.ir.program import Program
 from sast_compile.ir.types import Array
 from sast_compile.report.drift.programs import float_form
@@ -84,9 +85,9 @@ def held_drop(compiled: Compiled, allowed: float) -> Drop:
     Raises CompileError where the model names no labelled data or holds no floats, and where more is
     lost: then with the layer that costs most, and what to try.
     """
-    integers, samples = _program(compiled), _labelled(compiled)
-    before = _right(compiled.source.program, samples)
-    drop = _drop(before, _right(integers, samples), samples, allowed)
+    integers, samples = _program(compiled), labelled(compiled.source, "--max-drop")
+    before = decided_right(compiled.source.program, samples)
+    drop = _drop(before, decided_right(integers, samples), samples, allowed)
     if not drop.held:
         raise _refusal(compiled, drop, before, samples)
     return drop
@@ -98,22 +99,21 @@ def _program(compiled: Compiled) -> Program:
     return compiled.artifact.program
 
 
-def _labelled(compiled: Compiled) -> Samples:
-    """The validation split of the model's own data set."""
-    source = compiled.source
+def labelled(source: Source, option: str) -> Samples:
+    """The validation split of the model's own data set, which ``option`` needs."""
     if not source.has_floats:
         raise CompileError("holds integers: there is no accuracy to lose", where=source.path)
     samples = samples_for(source.program, source.contract, source.dataset, None, SPLIT)
     if samples.labels is None:
         raise CompileError(
-            f"--max-drop needs labelled data, and there are {samples.origin}",
+            f"{option} needs labelled data, and there are {samples.origin}",
             where=source.path,
             hint="a checkpoint whose provenance names a data set: `sast-compile data` lists them",
         )
     return samples
 
 
-def _right(program: Program, samples: Samples) -> Array:
+def decided_right(program: Program, samples: Samples) -> Array:
     """Which samples a program decides as their labels say."""
     (decided,) = totals(program, samples).decisions.values()  # a labelled set has one output
     return np.asarray(decided == samples.labels)
@@ -136,7 +136,7 @@ def _refusal(compiled: Compiled, drop: Drop, before: Array, samples: Samples) ->
     found: dict[str, Array] = {}
     for name in integers.neurons:
         try:
-            found[name] = _right(fine(floats, integers, [name]), samples)
+            found[name] = decided_right(fine(floats, integers, [name]), samples)
         except Unsupported:  # a chip whose leak has no finer one names no layer
             return CompileError(f"accuracy {drop}", hint=_way(compiled, None))
     worst = max(found, key=lambda name: (int(found[name].sum()), int((found[name] & before).sum())))
@@ -156,12 +156,14 @@ def _refusal(compiled: Compiled, drop: Drop, before: Array, samples: Samples) ->
 def _way(compiled: Compiled, layer: str | None) -> str:
     """What to try, of what there is."""
     assert compiled.artifact is not None
-    taken = compiled.artifact.provenance.bits
+    used = compiled.artifact.provenance
+    mixed = None if isinstance(used.bits_of, UnsetType) or layer is None else used.bits_of
+    taken = used.bits if mixed is None or layer is None else mixed[layer]
     more = [b for b in compiled.target.weights.bits if b > taken and b in BITS]
     ways = ["train with the chip's rounding at the end (a hardware stage, docs/training.md)"]
     if more:
-        named = "" if layer is None else f", for {layer} above all"
-        ways.insert(0, f"--bits {min(more)} or more{named}")
-    if isinstance(compiled.artifact.provenance.calibration, UnsetType):
+        named = "" if layer is None or mixed else f", for {layer} above all"
+        ways.insert(0, f"--bits {f'{layer}=' if mixed else ''}{min(more)} or more{named}")
+    if isinstance(used.calibration, UnsetType):
         ways.insert(0, "--calibrate")
     return "; or ".join(ways)

@@ -152,11 +152,12 @@ def drift(
 def _options(artifact: Artifact) -> Options:
     """What the passes were told."""
     encoding, provenance = artifact.contract.encoding, artifact.provenance
-    rate, rounding = provenance.event_rate, provenance.rounding
+    rate, rounding, bits_of = provenance.event_rate, provenance.rounding, provenance.bits_of
     options = Options(
         provenance.bits,
         encoding.steps if encoding else None,
         None if isinstance(rate, UnsetType) else rate,
+        bits_of={} if isinstance(bits_of, UnsetType) else bits_of,
     )
     return options if isinstance(rounding, UnsetType) else replace(options, rounding=rounding)
 
