@@ -184,7 +184,7 @@ def compile_(
     if as_json:
         guarded = {
             "drop": None if drop is None else drop.document(),
-            "bits": None if found is None else mixed_document(found),
+            "mixed": None if found is None else mixed_document(found),
         }
         print_json(_document(compiled, needs, levels, path) | {"emitted": emitted} | guarded)
         return

@@ -251,8 +251,8 @@ def _losses(alone: Sequence[Alone], layer: str) -> dict[int, tuple[float, float]
     points = disagreement = 0.0
     for one in alone:
         if one.layer == layer:
-            lost, kept = one.point.worth
-            points, disagreement = max(points, lost), max(disagreement, 1 + kept)
+            points = max(points, one.point.points)
+            disagreement = max(disagreement, 1 - one.point.agreement)
             found[one.bits] = points, disagreement
     return found
 

@@ -72,7 +72,7 @@ def test_auto(sast: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     arguments = [DIGITS, "--bits", "auto", "--budget", "12KiB", "--max-drop", 1]
     found = json.loads(sast(*arguments, "--json").out)
-    chosen = found["bits"]["chosen"]
+    chosen = found["mixed"]["chosen"]
     assert chosen["bytes"] == sum(layer["weight_bytes"] for layer in found["fit"]["layers"])
     assert chosen["bytes"] <= 12 * 1024
     assert chosen["after"] == found["drop"]["after"]
@@ -81,4 +81,4 @@ def test_auto(sast: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     table = sast(*arguments).out
     assert table.count("chosen") == 1
     assert "validation split" in table
-    assert len(found["bits"]["front"]) > 5
+    assert len(found["mixed"]["front"]) > 5
