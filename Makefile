@@ -33,7 +33,7 @@ test: setup ## all tests
 	-@$(MAKE) --no-print-directory oracle-sanafe
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-fast: .venv/ready ## the tests without Lava, under a minute
+fast: .venv/ready ## the tests without Lava and without the longest
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not lava and not slow"
 
 check: .venv/ready ## linters, types, import contracts

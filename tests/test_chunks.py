@@ -258,6 +258,7 @@ LARGE = {
 @pytest.mark.parametrize("record", ["spikes", "states"])
 @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float64])
 @pytest.mark.parametrize("by", ["execute", "interpreter"])
+@pytest.mark.slow
 def test_the_estimate_is_above_what_is_taken_and_not_far(
     record: Record, kind: type, by: str, large: str
 ) -> None:

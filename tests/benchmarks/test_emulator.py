@@ -32,6 +32,7 @@ def test_a_few_percent_of_every_layer_fire() -> None:
             assert 0.025 < trace[name].spikes.mean() < 0.085, (work.letter, name)
 
 
+@pytest.mark.slow
 def test_the_largest_model_is_the_largest() -> None:
     neurons, synapses = {}, {}
     for path in MODELS.glob("*/model.nir"):

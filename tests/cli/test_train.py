@@ -88,9 +88,8 @@ def test_a_shipped_model_is_written_where_the_user_is(
     assert not (folder / "model.pt").exists()
 
 
-@pytest.mark.parametrize(
-    "how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGINT]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_training_goes_on_to_the_same_weights(
     sast: Command, folder: Path, tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -260,6 +260,7 @@ def test_the_size_of_a_chunk_changes_nothing(
         assert found.models[name].kept == model.kept
 
 
+@pytest.mark.slow
 def test_what_a_chunk_takes_is_within_the_estimate(net: Compiled) -> None:
     from sast_compile.report.drift.measure import _sample_bytes
 

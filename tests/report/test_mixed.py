@@ -100,6 +100,7 @@ def test_the_budget_is_kept_to_the_byte(net: Net, room: int) -> None:
         assert chosen.points <= net.lost({"lif1": 2, "lif2": 8})
 
 
+@pytest.mark.slow
 def test_no_point_of_the_front_beats_another(net: Net) -> None:
     front = mixed(net, LOIHI2, 45, None).front
     assert len(front) > 3
@@ -109,6 +110,7 @@ def test_no_point_of_the_front_beats_another(net: Net) -> None:
             assert a is b or better
 
 
+@pytest.mark.slow
 def test_each_layer_alone(net: Net) -> None:
     found = mixed(net, LOIHI2, 45, None)
     assert [(one.layer, one.bits) for one in found.alone] == [
@@ -125,6 +127,7 @@ def test_each_layer_alone(net: Net) -> None:
     assert second[0].agreement > second[-1].agreement
 
 
+@pytest.mark.slow
 def test_the_same_every_time(net: Net) -> None:
     assert mixed(net, LOIHI2, 30, 2.0) == mixed(net, LOIHI2, 30, 2.0)
 
@@ -137,6 +140,7 @@ def test_the_same_every_time(net: Net) -> None:
         (12, 0.1, "nothing measured within 12 bytes loses at most 0.1 points: least "),
     ],
 )
+@pytest.mark.slow
 def test_refusals(net: Net, budget: int | None, max_drop: float | None, message: str) -> None:
     with pytest.raises(CompileError, match=message):
         mixed(net, LOIHI2, budget, max_drop)

@@ -34,7 +34,7 @@ def outcome(work: Callable[[], Trace]) -> tuple[Trace | None, str | None]:
         return None, str(error)
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_random_programs_of_every_chip(data: Any) -> None:
     program = data.draw(programs(families=INTEGER_FAMILIES))
