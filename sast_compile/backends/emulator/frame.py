@@ -15,7 +15,6 @@ import numpy.typing as npt
 from sast_compile.backends.emulator.machine.code import (
     I8,
     I64,
-    INTEGERS,
     POINTER,
     Code,
     Place,
@@ -117,10 +116,6 @@ class Frame:
         code = self.code
         address = code.builder.gep(base, [code.i64(offset)], source_etype=I8)
         return code.region(name, address, code.i64(size))
-
-    def type_of(self, name: str) -> object:
-        """The integers of a value that is no spike."""
-        return INTEGERS[self.buffer(name).bits]
 
 
 def _aligned(data: Array) -> Array:

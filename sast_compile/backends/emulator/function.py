@@ -87,7 +87,7 @@ def emit(program: Program, wanted: Wanted, processor: Processor) -> Emitted:
 
 class _Function:
     def __init__(self, program: Program, wanted: Wanted, processor: Processor) -> None:
-        self.program, self.wanted = program, wanted
+        self.program = program
         plan = planned(program, wanted.recorded)
         arena = lay_out(program, plan.slots)
         self.places = _places(program, plan.reads, arena)

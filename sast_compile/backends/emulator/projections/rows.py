@@ -22,7 +22,6 @@ from sast_compile.ir.types import Array
 
 NARROWEST = 128  # bits of the narrowest vector that is used
 AHEAD = 4  # rows that are asked for before they are needed
-LINE = 64  # bytes
 
 
 @dataclass(frozen=True)
